@@ -1,0 +1,183 @@
+# tacit: mixtures of language models that need almost no communication.
+# `make help` lists the targets; V=1 shows every command.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+# ---- what to build ------------------------------------------------------------------------------------------
+
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX ?= /usr/local
+DESTDIR ?=
+ifeq ($(origin CUDA),undefined)
+CUDA := $(if $(shell command -v nvcc 2>/dev/null),1,0)
+endif
+ARCH ?= native
+OPT ?= -O2
+WERROR ?= 0
+SANITIZE ?=
+BUILD ?= build$(if $(SANITIZE),-asan)
+BIN ?= $(if $(SANITIZE),$(BUILD)/bin,bin)
+V ?= 0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' '$(1)' '$(2)')
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
+            $(if $(filter 1,$(WERROR)),-Werror)
+CPPFLAGS += -D_GNU_SOURCE -Ilib -Itools
+CFLAGS_ALL = -std=c11 -g $(OPT) $(WARNINGS) -fno-common -pthread $(SANITIZE) $(CFLAGS)
+KERNEL_FLAGS := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
+LDLIBS_ALL = -ldnnl -lgomp -lzstd -lz -lxxhash -ljansson -lutf8proc -lm -ldl -pthread $(LDLIBS)
+
+LAYERS := base stream kernels text model
+LIB_SOURCES := $(sort $(wildcard $(foreach l,$(LAYERS),lib/$(l)/*.c) lib/kernels/cpu/*.c))
+TOOLS := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tools/*/main.c)))))
+TOOL_SOURCES := $(sort $(wildcard $(foreach t,$(TOOLS),tools/$(t)/*.c)))
+UNIT_SOURCES := $(sort $(wildcard test/unit/*.c))
+HELPER_SOURCES := $(sort $(wildcard test/*.c))
+BENCH_SOURCES := $(sort $(wildcard bench/*.c))
+SOURCES := $(LIB_SOURCES) $(TOOL_SOURCES) $(UNIT_SOURCES) $(HELPER_SOURCES) $(BENCH_SOURCES)
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+LIBRARY := $(BUILD)/libtacit.a
+TOOL_BINARIES := $(TOOLS:%=$(BIN)/%)
+UNIT_BINARIES := $(UNIT_SOURCES:test/unit/%.c=$(BUILD)/unit/%)
+HELPER_BINARIES := $(HELPER_SOURCES:test/%.c=$(BUILD)/test/%)
+BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
+
+.PHONY: all help deps test unit bench install clean asan lint format docs
+.DEFAULT_GOAL := all
+
+all: $(TOOL_BINARIES)
+
+# ---- compiling ----------------------------------------------------------------------------------------------
+
+# Flags enter the graph through a stamp, so that changing one rebuilds what depends on it.
+FLAGS_STAMP := $(BUILD)/flags
+FLAGS_TEXT := $(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(KERNEL_FLAGS) $(CUDA)
+$(shell mkdir -p $(BUILD) && { [ "$$(cat $(FLAGS_STAMP) 2>/dev/null)" = '$(FLAGS_TEXT)' ] || echo '$(FLAGS_TEXT)' > $(FLAGS_STAMP); })
+
+$(BUILD)/%.o: %.c $(FLAGS_STAMP) | deps-check
+	$(call say,cc,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(call objects,$(filter lib/kernels/cpu/%,$(LIB_SOURCES))): EXTRA = $(KERNEL_FLAGS)
+
+# The version string lives in one object, so that a commit relinks and does not rebuild.
+VERSION_STAMP := $(BUILD)/version
+$(shell [ "$$(cat $(VERSION_STAMP) 2>/dev/null)" = '$(VERSION)' ] || echo '$(VERSION)' > $(VERSION_STAMP))
+$(BUILD)/lib/base/version.o: EXTRA = -DTACIT_VERSION='"$(VERSION)"'
+$(BUILD)/lib/base/version.o: $(VERSION_STAMP)
+
+$(LIBRARY): $(call objects,$(LIB_SOURCES))
+	$(call say,ar,$@)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+# link TARGET from its objects and the library
+define link
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(LIBRARY) $(LDLIBS_ALL)
+endef
+
+define tool_rule
+$(BIN)/$(1): $(call objects,$(sort $(wildcard tools/$(1)/*.c))) $(LIBRARY)
+	$$(link)
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
+
+# A unit program is linked with every tool's algorithms, their mains left out.
+TOOL_PARTS := $(call objects,$(filter-out %/main.c,$(TOOL_SOURCES)))
+TOOL_PARTS_LIBRARY := $(BUILD)/libtools.a
+$(TOOL_PARTS_LIBRARY): $(TOOL_PARTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+define program_link
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $< $(TOOL_PARTS_LIBRARY) $(LIBRARY) $(LDLIBS_ALL)
+endef
+$(BUILD)/unit/%: $(BUILD)/test/unit/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+	$(program_link)
+$(BUILD)/test/%: $(BUILD)/test/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+	$(program_link)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+	$(program_link)
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))
+
+# ---- what the machine needs ---------------------------------------------------------------------------------
+
+# package:probe, a header or a command
+PACKAGES := gcc:gcc libc6-dev:stdio.h libdnnl-dev:oneapi/dnnl/dnnl.h libzstd-dev:zstd.h zlib1g-dev:zlib.h \
+            libxxhash-dev:xxhash.h libjansson-dev:jansson.h libutf8proc-dev:utf8proc.h bats:bats \
+            gnuplot-nox:gnuplot perl:perl git:git jq:jq
+deps:
+	@bash build-aux/deps $(PACKAGES)
+
+# A build on a machine without a library ends in its package's name, not in a missing header.
+.PHONY: deps-check
+deps-check: $(BUILD)/deps
+$(BUILD)/deps: Makefile build-aux/deps | $(filter deps,$(MAKECMDGOALS))
+	@bash build-aux/deps --check $(PACKAGES)
+	@touch $@
+
+# ---- tests --------------------------------------------------------------------------------------------------
+
+unit: $(UNIT_BINARIES)
+test: all unit $(HELPER_BINARIES)
+	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run $(TESTS)
+
+# The whole suite again under AddressSanitizer and UndefinedBehaviorSanitizer.
+asan:
+	+@$(MAKE) --no-print-directory test OPT=-O1 ARCH=x86-64-v3 CUDA=0 \
+	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+
+bench: all $(BENCH_BINARIES)
+	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+lint:
+	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+	clang-tidy --quiet $(LIB_SOURCES) $(TOOL_SOURCES) -- $(CPPFLAGS) -std=c11
+
+# ---- installing ---------------------------------------------------------------------------------------------
+
+# `route` and others exist elsewhere, so installed names carry a prefix.
+install: all
+	@mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/tacit
+	$(Q)for t in $(TOOLS); do install -m 755 $(BIN)/$$t $(DESTDIR)$(PREFIX)/bin/tacit-$$t; done
+	$(Q)install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/tacit/
+	@echo "installed $(words $(TOOLS)) tools as $(DESTDIR)$(PREFIX)/bin/tacit-*"
+
+clean:
+	rm -rf build build-asan bin bench/out
+
+# ---- pipelines ----------------------------------------------------------------------------------------------
+
+include pipelines/pipelines.mk
+
+help:
+	@awk '/^## / { sub(/^## /, ""); print }' Makefile pipelines/*.mk
+
+## Building
+##   make                 every tool into bin/
+##   make deps            install what is missing (apt), or name the command
+##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
+##   make asan            the test suite under AddressSanitizer and UBSan
+##   make bench           benchmarks, into bench/out
+##   make install         tools as PREFIX/bin/tacit-NAME (DESTDIR=, PREFIX=/usr/local)
+##   make clean           remove what was built (runs/ stays)
+##   variables            V=1 show commands, ARCH=native|x86-64-v3|..., CUDA=0|1, WERROR=1, OPT=-O2

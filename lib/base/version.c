@@ -1,0 +1,3 @@
+#include "base/version.h"
+
+const char *const tacit_version = TACIT_VERSION;

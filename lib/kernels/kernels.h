@@ -1,0 +1,171 @@
+// The one seam between the models and the hardware: memory of a device and the operations on it.
+//
+// lib/model is written against this header only. Each backend (cpu/, cuda/) fills one `struct kernels`; the CPU
+// backend is the reference. Device memory is opaque: a dptr is never dereferenced above this line.
+//
+// Shapes use the letters B batch, S sequence length, R = B S rows (tokens), H hidden, A heads, K key/value
+// heads, D head size, F feed-forward, V vocabulary, G models. Arrays are dense and row-major. "c" is the
+// device's compute dtype (float32 or bfloat16) in which activations between the products are kept; residual
+// sums, statistics, losses, gradients of parameters, and the optimizer are always float32. All accumulation is
+// float32 (float64 for scalar sums).
+//
+// G models of one shape run in one call: activations have G outermost, and a parameter of model g lies
+// g * stride elements behind that of model 0, in the parameters, their compute copies and their gradients alike.
+//
+// Determinism: no atomics on floats; work is cut into tiles that depend on shapes only, and every sum has a
+// fixed order. Same device and build, same bytes, whatever the number of threads.
+//
+// Operations may be asynchronous and return nothing: a failure is kept in the device and returned by the next
+// download() or synchronize().
+#ifndef TACIT_KERNELS_KERNELS_H
+#define TACIT_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct device_memory *dptr; // an address in a device's memory
+static inline dptr dptr_at(dptr p, size_t bytes) {
+    return (dptr)((uintptr_t)p + bytes);
+}
+
+enum kernel_dtype { KERNEL_F32, KERNEL_BF16, KERNEL_DTYPE_AUTO };
+static inline size_t kernel_dtype_size(enum kernel_dtype t) {
+    return t == KERNEL_BF16 ? 2 : 4;
+}
+
+enum kernel_norm { NORM_LAYER, NORM_RMS };            // layer: (x - mean) rstd w + b; rms: x rstd w
+enum kernel_activation { ACTIVATION_NONE, ACTIVATION_GELU }; // gelu: the tanh form
+
+#define TARGET_NONE UINT32_MAX // a row that predicts nothing: log-prob 0, no gradient
+
+// How many models one call serves.
+struct kernel_models {
+    int count;           // G
+    size_t stride;       // elements between one model's parameters and the next one's
+    size_t token_stride; // rows between one model's tokens and the next one's; 0: all read the same
+};
+
+// The largest sizes that will be asked for, so that workspaces are made before the first step.
+struct kernel_limits {
+    int models, batch, length;       // G, B, S
+    int hidden, heads, kv_heads, head_size, feed_forward, vocab;
+    bool train;
+};
+
+struct device;
+
+// x: [R, H] rows of the attention's fused projection are q (A D), k (K D), v (K D) side by side.
+struct attention_shape {
+    int batch, length, heads, kv_heads, head_size;
+};
+
+struct adamw {
+    float rate, beta1, beta2, epsilon, decay; // learning rate; decoupled weight decay
+    int64_t step;                             // 1 for the first update (bias correction)
+    float scale;                              // the gradient is multiplied by this first (clipping)
+};
+
+struct kernels {
+    const char *name; // "cpu", "cuda"
+
+    void (*close)(struct device *d);
+
+    // ---- memory ----
+    int (*allocate)(struct device *d, size_t bytes, dptr *p); // 64-byte aligned; ERROR_SYSTEM names the bytes
+    void (*release)(struct device *d, dptr p);
+    void (*upload)(struct device *d, dptr to, const void *from, size_t bytes); // `from` may be reused at return
+    int (*download)(struct device *d, void *to, dptr from, size_t bytes);      // waits; returns kept failures
+    void (*copy)(struct device *d, dptr to, dptr from, size_t bytes);
+    void (*zero)(struct device *d, dptr p, size_t bytes);
+    int (*synchronize)(struct device *d);
+    size_t (*memory_used)(const struct device *d); // bytes now allocated, workspaces included
+
+    // Bytes of workspace for these limits, and making it (again, if the limits grew).
+    size_t (*workspace)(const struct device *d, const struct kernel_limits *limits);
+    int (*prepare)(struct device *d, const struct kernel_limits *limits);
+
+    // ---- embedding ----
+    // x[g,r,:] = table_g[tokens[r],:]; x float32 [G,R,H], table float32 [V,H], tokens u32 [R] or [G,R]
+    void (*embed_forward)(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens, int rows,
+                          int hidden, int vocab);
+    // dtable_g[t,:] += sum over rows r with tokens[r] = t, in row order, of dx[g,r,:]
+    void (*embed_backward)(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens,
+                           int rows, int hidden, int vocab);
+
+    // ---- norm, with the residual sum in front ----
+    // x_out = x + delta (float32 [G,R,H] and c [G,R,H]; x_out may be x), then y = norm(x_out) (c). delta NULL: y =
+    // norm(x), and x_out is x or NULL. mean and rstd are float32 [G,R] (mean unused by rms); bias is NULL for rms.
+    void (*norm_forward)(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr y, dptr mean,
+                         dptr rstd, dptr x_out, dptr x, dptr delta, dptr weight, dptr bias, float epsilon, int rows,
+                         int hidden);
+    // dx += d norm / dx . dy (float32 += ; dy is c), dweight and dbias += (float32, summed over rows in a fixed
+    // order). x is norm_forward's x_out. dx_c (c, may be NULL) receives the updated dx rounded to c:
+    // the gradient of the branch that was added in front.
+    void (*norm_backward)(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr dx, dptr dx_c,
+                          dptr dweight, dptr dbias, dptr dy, dptr x, dptr mean, dptr rstd, dptr weight, int rows,
+                          int hidden);
+
+    // ---- products; weights are [N, M] (out, in), as in a checkpoint ----
+    // y[g] = act(x[g] w_g^T): y c [G,R,N], x c [G,R,M], w c [N,M]. With an activation, `pre` (c [G,R,N], NULL in
+    // inference) keeps x w^T.
+    void (*matmul_forward)(struct device *d, const struct kernel_models *m, dptr y, dptr pre, dptr x, dptr w,
+                           enum kernel_activation act, int rows, int in, int out);
+    // dx[g] = (dy[g] w_g) * act'(pre): dx c [G,R,M], dy c [G,R,N], pre c [G,R,M] (NULL without an activation: the
+    // activation is the one in front of this product, so that its backward is fused here)
+    void (*matmul_backward_input)(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w, dptr pre,
+                                  enum kernel_activation act, int rows, int in, int out);
+    // dw_g += dy[g]^T x[g]: dw float32 [N,M]
+    void (*matmul_backward_weight)(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
+                                   int rows, int in, int out);
+
+    // ---- SwiGLU: y = silu(gate) * up; gate_up c [G,R,2F] holds gate then up ----
+    void (*swiglu_forward)(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
+    void (*swiglu_backward)(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
+
+    // ---- rotary positions, in place on q and k of qkv c [G B S, (A + 2K) D]; pairs (i, i + D/2) turn by
+    // position * theta^(-2i/D); direction +1 forward, -1 backward (the inverse rotation). Positions count from 0.
+    void (*rotary)(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
+                   int direction);
+
+    // ---- causal attention, blockwise: out = softmax(q k^T / sqrt(D)) v ----
+    // out c [G B S, A D]; lse float32 [G B, A, S], the log-sum-exp of each row (kept for the backward pass)
+    void (*attention_forward)(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
+                              int models);
+    // dqkv c like qkv, from dout c like out
+    void (*attention_backward)(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
+                               const struct attention_shape *shape, int models);
+
+    // ---- classifier: log-softmax of x w^T at the targets, in chunks of rows (no R x V array) ----
+    // logprob float32 [G,R]; x c [G,R,H]; w c [V,H]; targets u32 [R] or [G,R]. With dx (c [G,R,H]) not NULL also
+    // the gradient of -scale * sum of logprob: dx, and dw (float32 [V,H]) +=.
+    void (*classifier)(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
+                       dptr w, dptr targets, float scale, int rows, int hidden, int vocab);
+
+    // ---- optimizer; n elements of one model ----
+    // to c = from float32 rounded to nearest even; nothing to do where c is float32 and to = from
+    void (*convert)(struct device *d, dptr to, dptr from, size_t n);
+    // sum of squares of float32 [n], float64 inside, fixed order; out: one float64 in device memory
+    void (*sum_squares)(struct device *d, dptr out, dptr x, size_t n);
+    // AdamW (Loshchilov and Hutter 2019): p, g, m, v float32 [n]; copy c [n] receives the rounded new p (NULL or p
+    // itself in float32)
+    void (*adamw)(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);
+};
+
+struct device {
+    const struct kernels *k;
+    enum kernel_dtype compute; // c
+    int threads;               // host threads that the backend uses
+    void *state;               // the backend's own
+};
+
+// Open "cpu", "cuda", "cuda:N" or "auto" (CUDA where a device and the backend are there, else the CPU).
+// threads 0: one per processor. dtype KERNEL_DTYPE_AUTO: bfloat16 where the device has the instruction.
+int device_open(struct device **d, const char *name, int threads, enum kernel_dtype dtype);
+void device_close(struct device *d); // NULL is allowed
+const char *device_describe(const struct device *d); // "cpu (bf16, 2 threads)"; lives as long as the device
+
+// Each backend's entry; the CUDA backend is a shared object beside the tools that exports it.
+int kernels_cpu_open(struct device *d, int index, enum kernel_dtype dtype);
+
+#endif

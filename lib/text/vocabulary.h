@@ -1,0 +1,49 @@
+// Vocabularies: byte-level BPE in the GPT-2 scheme, as Hugging Face's tokenizer.json.
+//
+// ids of ordinary tokens map to byte strings; every one of the 256 bytes is a token, so any byte string can be
+// encoded and decode(encode(x)) = x. One special token ends documents ("<|endoftext|>"); it is never produced
+// from text.
+#ifndef TACIT_TEXT_VOCABULARY_H
+#define TACIT_TEXT_VOCABULARY_H
+
+#include "base/hash.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer;
+struct threads;
+struct vocabulary;
+
+// Load a tokenizer.json. What the file asks for and we do not implement is ERROR_INPUT by name.
+int vocabulary_load(struct vocabulary **v, const char *path);
+void vocabulary_free(struct vocabulary *v);
+int vocabulary_save(const struct vocabulary *v, const char *path); // tokenizer.json, atomically
+
+uint32_t vocabulary_size(const struct vocabulary *v);             // V, special tokens included
+uint32_t vocabulary_end_of_text(const struct vocabulary *v);      // UINT32_MAX where it has none
+struct digest vocabulary_digest(const struct vocabulary *v);      // of (id, bytes, special) and the merges in order
+const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size); // special: size 0
+const char *vocabulary_special(const struct vocabulary *v, uint32_t id);                // its text, or NULL
+
+// Append the ids of `size` bytes of text to `ids` (a buffer of uint32_t).
+struct encoder; // per-thread scratch and cache
+int encoder_new(struct encoder **e, const struct vocabulary *v);
+void encoder_free(struct encoder *e);
+int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids);
+
+// Learn merges: feed documents, then make the vocabulary. Ties go to the pair with the smaller ids, the same
+// result whatever the number of threads. size counts the 256 bytes, the merges and the end-of-text token.
+// size = 257 learns none: a byte vocabulary.
+struct learner;
+int learner_new(struct learner **l);
+void learner_free(struct learner *l);
+int learner_add(struct learner *l, const uint8_t *text, size_t size);
+int learner_finish(struct learner *l, uint32_t size, struct threads *threads, struct vocabulary **v);
+
+// Split text into words by GPT-2's pattern; calls back with each word's bytes. Malformed UTF-8 bytes are each
+// their own "other" character.
+int pretokenize_gpt2(const uint8_t *text, size_t size, int (*word)(void *context, const uint8_t *w, size_t n),
+                     void *context);
+
+#endif
