@@ -1,0 +1,242 @@
+// Inputs, directories and scratch files; outputs are in output.c.
+#include "base/file.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READ_CHUNK = 1 << 20, WALK_DESCRIPTORS = 16 };
+
+// ---- input ----
+
+static bool is_standard(const char *path) {
+    return !path || strcmp(path, "-") == 0;
+}
+
+int input_open(int *fd, const char *path) {
+    *fd = STDIN_FILENO;
+    if (is_standard(path))
+        return OK;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (*fd < 0)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot open", path);
+    struct stat status;
+    if (fstat(*fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+        close(*fd);
+        *fd = -1;
+        return error_set(ERROR_SYSTEM, "%s: is a directory", path);
+    }
+    return OK;
+}
+
+void input_close(int fd) {
+    if (fd > STDIN_FILENO)
+        close(fd);
+}
+
+const char *input_name(const char *path) {
+    return is_standard(path) ? "standard input" : path;
+}
+
+int input_read(int fd, void *data, size_t size, size_t *got) {
+    uint8_t *bytes = data;
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = read(fd, bytes + *got, size - *got);
+        if (n == 0)
+            break;
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return error_set_errno(ERROR_SYSTEM, "read failed");
+    }
+    return OK;
+}
+
+int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got) {
+    uint8_t *bytes = data;
+    *got = 0;
+    if (offset > INT64_MAX || size > INT64_MAX - offset)
+        return error_set(ERROR_INPUT, "offset %llu is beyond any file", (unsigned long long)offset);
+    while (*got < size) {
+        ssize_t n = pread(fd, bytes + *got, size - *got, (off_t)(offset + *got));
+        if (n == 0)
+            break;
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return error_set_errno(ERROR_SYSTEM, "read failed");
+    }
+    return OK;
+}
+
+static int read_whole(int fd, size_t limit, struct buffer *out) {
+    struct stat status;
+    size_t chunk = READ_CHUNK;
+    // One allocation for a regular file; the size is a hint only, /proc reports 0 and files may grow.
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+        (uint64_t)status.st_size <= limit)
+        chunk = (size_t)status.st_size + 1;
+    for (;;) {
+        size_t got, room = limit - out->size < chunk ? limit - out->size + 1 : chunk;
+        int code = buffer_reserve(out, room + 1);
+        if (code == OK)
+            code = input_read(fd, out->data + out->size, room, &got);
+        if (code != OK)
+            return code;
+        out->size += got;
+        if (out->size > limit)
+            return error_set(ERROR_INPUT, "larger than the permitted %zu bytes", limit);
+        if (got < room)
+            return OK;
+        chunk = READ_CHUNK;
+    }
+}
+
+int file_read(const char *path, size_t limit, struct buffer *out) {
+    int fd;
+    buffer_clear(out);
+    int code = input_open(&fd, path);
+    if (code != OK)
+        return code;
+    code = read_whole(fd, limit < SIZE_MAX / 4 ? limit : SIZE_MAX / 4, out);
+    input_close(fd);
+    if (code != OK)
+        return error_prefix(code, "%s", input_name(path));
+    out->data[out->size] = 0;
+    return OK;
+}
+
+int file_size(int fd, uint64_t *size) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return error_set_errno(ERROR_SYSTEM, "cannot stat");
+    if (!S_ISREG(status.st_mode))
+        return error_set(ERROR_SYSTEM, "not a regular file");
+    *size = (uint64_t)status.st_size;
+    return OK;
+}
+
+// ---- directories ----
+
+int directory_make(const char *path) {
+    char *partial = string_copy(path);
+    if (!partial)
+        return ERROR_SYSTEM;
+    int code = OK;
+    for (char *p = partial + 1; code == OK && *partial; p++) {
+        char kept = *p;
+        if (kept != '/' && kept)
+            continue;
+        *p = 0;
+        // Another process may make the same folder at this moment, so only the outcome counts.
+        if (mkdir(partial, 0777) != 0 && (errno != EEXIST || !path_is_directory(partial)))
+            code = error_set_errno(ERROR_SYSTEM, "%s: cannot make the directory", partial);
+        *p = kept;
+        if (!kept)
+            break;
+    }
+    free(partial);
+    return code;
+}
+
+int directory_sync(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        // A folder may be writable and searchable without being readable; its entries are then left to the kernel.
+        return errno == EACCES ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot open the directory", path);
+    }
+    int code = OK;
+    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot sync the directory", path);
+    close(fd);
+    return code;
+}
+
+int path_sync_parent(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return directory_sync(".");
+    char *parent = string_copy_n(path, slash == path ? 1 : (size_t)(slash - path));
+    if (!parent)
+        return ERROR_SYSTEM;
+    int code = directory_sync(parent);
+    free(parent);
+    return code;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
+    (void)status;
+    (void)type;
+    (void)place;
+    return remove(path) == 0 || errno == ENOENT ? 0 : error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
+}
+
+int directory_remove(const char *path) {
+    int code = nftw(path, remove_entry, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+    if (code < 0 && errno == ENOENT)
+        return OK;
+    return code < 0 ? error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path) : code;
+}
+
+bool path_exists(const char *path) {
+    return access(path, F_OK) == 0;
+}
+
+bool path_is_directory(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+char *path_join(const char *a, const char *b) {
+    size_t n = strlen(a);
+    return string_format("%s%s%s", a, n > 0 && a[n - 1] == '/' ? "" : "/", b);
+}
+
+int path_rename(const char *from, const char *to) {
+    return rename(from, to) == 0 ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot rename to %s", from, to);
+}
+
+// ---- scratch ----
+
+int scratch_open(int *fd) {
+    const char *folder = getenv("TMPDIR");
+    if (!folder || !*folder)
+        folder = "/tmp";
+    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (*fd >= 0)
+        return OK;
+    // Not every file system has anonymous files.
+    char *name = string_format("%s/tacit.XXXXXX", folder);
+    if (!name)
+        return ERROR_SYSTEM;
+    *fd = mkostemp(name, O_CLOEXEC);
+    int code = *fd < 0 ? error_set_errno(ERROR_SYSTEM, "%s: cannot make a temporary file", folder) : OK;
+    if (code == OK)
+        unlink(name);
+    free(name);
+    return code;
+}
+
+int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size) {
+    const uint8_t *bytes = data;
+    while (size > 0) {
+        ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+        if (n > 0) {
+            bytes += n;
+            offset += (uint64_t)n;
+            size -= (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            return error_set_errno(ERROR_SYSTEM, "write failed");
+        }
+    }
+    return OK;
+}

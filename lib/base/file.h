@@ -1,0 +1,64 @@
+// Files: complete reads and writes, and outputs that appear whole or not at all.
+//
+// An output named by a path is written to `PATH.tmp.<pid>.<n>` beside it (created exclusively), synced and
+// renamed over PATH by output_commit(): readers see the old file or the new one, never a part. The names of
+// files under construction are registered; SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ and a failed exit
+// remove them. A PATH that exists and is no regular file (/dev/full, a fifo) is written to directly.
+#ifndef TACIT_BASE_FILE_H
+#define TACIT_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer;
+
+// ---- output ----
+
+struct output; // a byte sink: standard output, or a file under construction
+
+// Open for writing. path NULL or "-" is standard output (refused with ERROR_USAGE where `binary` is set and
+// it is a terminal; the message names `-o FILE`). Parent directories are not created.
+int output_open(struct output **out, const char *path, bool binary);
+int output_write(struct output *out, const void *data, size_t size); // all bytes; EINTR is handled
+// Flush, sync, rename (a file) or flush and check (standard output). Frees out either way; on failure
+// nothing is left behind and the old file is intact.
+int output_commit(struct output *out);
+void output_abort(struct output *out); // remove what was written; frees out; NULL is allowed
+const char *output_name(const struct output *out); // the path, or "standard output"
+
+// Write size bytes to path atomically, as above.
+int file_write(const char *path, const void *data, size_t size);
+
+// ---- input ----
+
+// A file opened for sequential reading: path NULL or "-" is standard input.
+int input_open(int *fd, const char *path);
+void input_close(int fd); // standard input stays open
+const char *input_name(const char *path); // path, or "standard input"
+// Read up to size bytes, short only at the end of the input; *got says how many. EINTR is handled.
+int input_read(int fd, void *data, size_t size, size_t *got);
+// Read at an offset; short only at the end of the file.
+int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got);
+// Read a whole file into a fresh buffer (a 0 byte is put behind data[size]); refuses more than `limit`.
+int file_read(const char *path, size_t limit, struct buffer *out);
+int file_size(int fd, uint64_t *size); // ERROR_SYSTEM where fd is no regular file
+
+// ---- directories ----
+
+int directory_make(const char *path);         // with parents; an existing directory is fine
+int directory_sync(const char *path);         // after a rename inside it
+int directory_remove(const char *path);       // with everything below; an absent path is fine
+bool path_exists(const char *path);
+bool path_is_directory(const char *path);
+char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set
+int path_rename(const char *from, const char *to);
+
+// ---- scratch ----
+
+// An anonymous temporary file (unlinked at once) in $TMPDIR or /tmp, for spools; close() it.
+int scratch_open(int *fd);
+// Write all bytes at an offset of a plain descriptor.
+int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size);
+
+#endif

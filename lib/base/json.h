@@ -1,0 +1,26 @@
+// JSON by jansson, with our errors: bounded text in, canonical text out.
+#ifndef TACIT_BASE_JSON_H
+#define TACIT_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer;
+
+// Parse exactly one value from `size` bytes; ERROR_INPUT with line and cause. json_decref() the result.
+int json_parse(json_t **value, const char *text, size_t size);
+int json_read(json_t **value, const char *path, size_t limit); // a whole file, at most `limit` bytes
+
+// Canonical bytes: sorted keys, no spaces, reals with 17 digits. free() the text.
+char *json_canonical(const json_t *value) __attribute__((warn_unused_result));
+
+// Members of an object, with their type checked: ERROR_INPUT `key 'x': ...` where absent (and `required`) or
+// of another type or out of [low, high]. An absent optional member leaves *out as it was. Strings are borrowed.
+int json_get_integer(const json_t *object, const char *key, bool required, int64_t low, int64_t high, int64_t *out);
+int json_get_number(const json_t *object, const char *key, bool required, double *out);
+int json_get_boolean(const json_t *object, const char *key, bool required, bool *out);
+int json_get_string(const json_t *object, const char *key, bool required, const char **out);
+
+#endif
