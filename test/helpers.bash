@@ -8,13 +8,16 @@
 #     }
 #
 # The tools under test come first on PATH: $TACIT_BIN, or bin/ of this tree. Each test starts in an empty
-# folder of its own, $T, which Bats removes; $root is the tree.
+# folder of its own, $T, which Bats removes; $root is the tree, $build what was built beside the tools.
 
 root=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 bin=${TACIT_BIN:-$root/bin}
+build=${TACIT_BUILD:-$root/build}
 golden=$root/test/golden
 export PATH="$bin:$PATH" LC_ALL=C
 unset TACIT_DEVICE
+# An allocation that fails is an error to report, under AddressSanitizer too.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1}
 
 setup() {
     T=$BATS_TEST_TMPDIR

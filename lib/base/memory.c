@@ -16,8 +16,11 @@ static int fail(size_t count, size_t size) {
 }
 
 void *memory_new(size_t count, size_t size) {
+    size_t bytes;
+    void *p = NULL;
     // calloc(0) may be NULL, which here would read as a failure.
-    void *p = calloc(count ? count : 1, size ? size : 1);
+    if (!__builtin_mul_overflow(count, size, &bytes) && bytes <= PTRDIFF_MAX)
+        p = calloc(bytes ? count : 1, bytes ? size : 1);
     if (!p)
         fail(count, size);
     return p;

@@ -1,0 +1,108 @@
+#include "base/file.h"
+#include "base/json.h"
+#include "check.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static int parse(const char *text) {
+    json_t *value;
+    int code = json_parse(&value, text, strlen(text));
+    json_decref(value);
+    return code;
+}
+
+static void refuse_bad_text(void) {
+    CHECK_OK(parse("{\"a\": [1, 2.5, \"x\"]}"));
+    CHECK_ERROR(parse(""), ERROR_INPUT);
+    CHECK_ERROR(parse("{} {}"), ERROR_INPUT);
+    CHECK_ERROR(parse("{\"a\":1,\n\"a\":2}"), ERROR_INPUT);
+    CHECK_MESSAGE("line 2: ");
+    CHECK_ERROR(parse("[1,]"), ERROR_INPUT);
+    CHECK_ERROR(parse("[NaN]"), ERROR_INPUT);
+    CHECK_ERROR(parse("[1e999]"), ERROR_INPUT);
+    CHECK_ERROR(parse("[99999999999999999999]"), ERROR_INPUT);
+    CHECK_ERROR(parse("[\"\xff\"]"), ERROR_INPUT);
+
+    static char deep[200000];
+    memset(deep, '[', sizeof deep - 1);
+    CHECK_ERROR(parse(deep), ERROR_INPUT);
+    CHECK_MESSAGE("nested deeper than 64");
+    for (int depth = 64; depth <= 65; depth++) {
+        memset(deep, '[', (size_t)depth);
+        memset(deep + depth, ']', (size_t)depth);
+        deep[2 * depth] = 0;
+        CHECK_ERROR(parse(deep), depth <= 64 ? OK : ERROR_INPUT);
+    }
+    // Brackets in strings are text, behind escaped quotes too.
+    memset(deep, '[', 1000);
+    memcpy(deep, "[\"\\\"\\\\", 6);
+    memcpy(deep + 1000, "\"]", 3);
+    CHECK_OK(parse(deep));
+}
+
+static void write_canonically(void) {
+    json_t *value;
+    static const char text[] = "{ \"b\" : 0.1, \"a\": [ 1, true, null, \"\\u00e9\\n\\u0000\" ], \"Z\": -3e2 }";
+    CHECK_OK(json_parse(&value, text, sizeof text - 1));
+    char *canonical = json_canonical(value);
+    CHECK_EQUAL_STRING(canonical,
+                       "{\"Z\":-300.0,\"a\":[1,true,null,\"\u00e9\\n\\u0000\"],\"b\":0.10000000000000001}");
+    free(canonical);
+    json_decref(value);
+}
+
+static void check_members(void) {
+    json_t *o;
+    static const char text[] =
+        "{\"n\": 12, \"x\": 2.5, \"s\": \"t\", \"z\": \"a\\u0000b\", \"b\": true, \"null\": null}";
+    CHECK_OK(json_parse(&o, text, sizeof text - 1));
+    int64_t n = -1;
+    double x = -1;
+    bool b = false;
+    const char *s = "kept";
+    CHECK_OK(json_get_integer(o, "n", true, 0, 12, &n));
+    CHECK_EQUAL_INT(n, 12);
+    CHECK_ERROR(json_get_integer(o, "n", true, 13, 20, &n), ERROR_INPUT);
+    CHECK_EQUAL_STRING(error_message(), "key 'n': 12 is out of range (13 to 20)");
+    CHECK_ERROR(json_get_integer(o, "x", true, 0, 12, &n), ERROR_INPUT);
+    CHECK_EQUAL_STRING(error_message(), "key 'x': not an integer");
+    CHECK_ERROR(json_get_integer(o, "absent", true, 0, 12, &n), ERROR_INPUT);
+    CHECK_EQUAL_STRING(error_message(), "key 'absent': missing");
+    CHECK_OK(json_get_integer(o, "absent", false, 0, 12, &n));
+    CHECK_EQUAL_INT(n, 12);
+    CHECK_ERROR(json_get_integer(o, "null", false, 0, 12, &n), ERROR_INPUT);
+    CHECK_OK(json_get_number(o, "x", true, &x));
+    CHECK_CLOSE(x, 2.5, 0);
+    CHECK_OK(json_get_number(o, "n", true, &x));
+    CHECK_CLOSE(x, 12, 0);
+    CHECK_ERROR(json_get_number(o, "s", false, &x), ERROR_INPUT);
+    CHECK_OK(json_get_boolean(o, "b", true, &b));
+    CHECK(b);
+    CHECK_ERROR(json_get_boolean(o, "n", true, &b), ERROR_INPUT);
+    CHECK_OK(json_get_string(o, "absent", false, &s));
+    CHECK_EQUAL_STRING(s, "kept");
+    CHECK_OK(json_get_string(o, "s", true, &s));
+    CHECK_EQUAL_STRING(s, "t");
+    CHECK_ERROR(json_get_string(o, "z", true, &s), ERROR_INPUT);
+    json_decref(o);
+}
+
+int main(void) {
+    refuse_bad_text();
+    write_canonically();
+    check_members();
+
+    char name[] = "/tmp/tacit-unit.XXXXXX";
+    int fd = mkstemp(name);
+    json_t *value;
+    CHECK_OK(file_write(name, "{\n\"a\": x}", 9));
+    CHECK_ERROR(json_read(&value, name, 100), ERROR_INPUT);
+    CHECK(value == NULL && strncmp(error_message(), name, strlen(name)) == 0);
+    CHECK_MESSAGE(": line 2: ");
+    CHECK_ERROR(json_read(&value, name, 8), ERROR_INPUT);
+    CHECK_ERROR(json_read(&value, "/absent", 8), ERROR_SYSTEM);
+    unlink(name);
+    close(fd);
+    return check_report();
+}
