@@ -210,7 +210,7 @@ struct parser {
 
 static int apply_next(struct parser *p, struct option *o, const char *shown) {
     if (p->next >= p->argc)
-        return error_set(ERROR_USAGE, "%s: needs a value (%s)", shown, o->argument ? o->argument : "VALUE");
+        return error_set(ERROR_USAGE, "%s: needs a value (%s)", shown, option_argument(o));
     return apply(o, p->argv[p->next++]);
 }
 

@@ -19,6 +19,9 @@ int parse_number(const char *text, double *value);
 int options_parse(struct option *own, struct option *shared, int argc, char **argv, int *count, char **operands);
 void options_release(struct option *table); // the lists' arrays
 
+// The name of an option's value: its own, or the type's.
+const char *option_argument(const struct option *option);
+
 // The help's list of one table (options that `own` shadows are left out; own may be NULL), and the same as
 // tab-separated lines.
 void options_help(FILE *file, const struct option *table, const struct option *own);

@@ -59,7 +59,7 @@ static void format_choices(const struct option *o, const char *separator, char *
         n += (size_t)snprintf(text + n, size - n, "%s%s", i > 0 ? separator : "", o->choices[i]);
 }
 
-static const char *argument_of(const struct option *o) {
+const char *option_argument(const struct option *o) {
     static const char *const names[] = {
         [OPTION_FLAG] = "",       [OPTION_INTEGER] = "N", [OPTION_SIZE] = "BYTES",  [OPTION_NUMBER] = "X",
         [OPTION_STRING] = "TEXT", [OPTION_LIST] = "TEXT", [OPTION_CHOICE] = "NAME", [OPTION_RANGE] = "A..B",
@@ -98,7 +98,7 @@ void options_help(FILE *file, const struct option *table, const struct option *o
         if (is_shadowed(o, own))
             continue;
         char choices[TEXT_SIZE], value[TEXT_SIZE], text[3 * TEXT_SIZE];
-        const char *argument = argument_of(o);
+        const char *argument = option_argument(o);
         int at =
             o->letter ? fprintf(file, "  -%c, --%s", o->letter, o->name) : fprintf(file, "      --%s", o->name);
         if (*argument)
@@ -118,6 +118,6 @@ void options_list(FILE *file, const struct option *table, const struct option *o
         char choices[TEXT_SIZE], value[TEXT_SIZE], letter[2] = {o->letter, 0};
         format_choices(o, ",", choices, sizeof choices);
         format_default(o, value, sizeof value);
-        fprintf(file, "%s\t%s\t%s\t%s\t%s\t%s\n", o->name, letter, argument_of(o), value, choices, o->help);
+        fprintf(file, "%s\t%s\t%s\t%s\t%s\t%s\n", o->name, letter, option_argument(o), value, choices, o->help);
     }
 }

@@ -61,7 +61,7 @@ static const struct shared_option shared_options[] = {
       .type = OPTION_INTEGER,
       .value = &common.seed,
       .argument = "N",
-      .help = "random numbers are a pure function of it",
+      .help = "seed of the random numbers: same seed, same bytes",
       .high = 9223372036854775807.0}},
     {TOOL_PROGRESS,
      {.name = "progress",
