@@ -37,8 +37,8 @@ CFLAGS_ALL = -std=c11 -g $(OPT) $(WARNINGS) -fno-common -pthread $(SANITIZE) $(C
 KERNEL_FLAGS := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 LDLIBS_ALL = -ldnnl -lgomp -lzstd -lz -lxxhash -ljansson -lutf8proc -lm -ldl -pthread $(LDLIBS)
 
-LAYERS := base stream kernels text model
-LIB_SOURCES := $(sort $(wildcard $(foreach l,$(LAYERS),lib/$(l)/*.c) lib/kernels/cpu/*.c))
+LIB_LAYERS := base stream kernels text model
+LIB_SOURCES := $(sort $(wildcard $(foreach l,$(LIB_LAYERS),lib/$(l)/*.c) lib/kernels/cpu/*.c))
 TOOLS := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tools/*/main.c)))))
 TOOL_SOURCES := $(sort $(wildcard $(foreach t,$(TOOLS),tools/$(t)/*.c)))
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.c))

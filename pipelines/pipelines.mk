@@ -1,0 +1,41 @@
+# What every pipeline shares: presets, jobs, variables as dependencies, stage lines.
+
+PRESET ?= demo
+RUN ?= runs/$(PRESET)
+include pipelines/presets/$(PRESET).mk
+
+## Pipelines
+##   make smalltalk       the main job: corpus to report, into RUN
+##   make ablate-random   the same with sequences assigned to experts at random
+##   make ablate-label    the same with domains assigned to experts by hand
+##   variables            PRESET=demo|quick|overnight|..., RUN=runs/PRESET, CORPUS=DIR (one domain per
+##                        sub-folder), E=4, TRUNK=0.5, ROUTE=router|label, ASSIGN=balanced|random|argmax|...,
+##                        DEVICE=auto, SEED=1, LAUNCH='srun ...'; see pipelines/presets and docs/pipelines.md
+
+DEVICE ?= auto
+SEED ?= 1
+LAUNCH ?=
+
+# Independent stages run side by side, one thread each: small models gain more from that than from threads.
+JOBS ?= $(shell nproc)
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(JOBS)
+endif
+THREADS ?= 1
+device_options = --device $(DEVICE) --threads $(THREADS)
+
+# A stage prints one line when it is done and leaves its wall time in RUN/stages.tsv for the report.
+# $(call stage,NAME,COMMANDS)
+define stage
+$(Q)mkdir -p $(@D) && start=$$(date +%s.%N) && { $(2); } && \
+  awk -v a=$$start -v b=$$(date +%s.%N) -v n='$(1)' -v f='$(RUN)/stages.tsv' \
+    'BEGIN { printf "  %-28s %8.1f s\n", n, b - a; printf "%s\t%.1f\n", n, b - a >> f }'
+endef
+
+# Variables enter the graph by files named after their values: $(call variables,NAME,LIST) is such a file, made
+# anew (its older siblings removed) when a value changes, so `make -n` writes nothing and still tells the truth.
+variables = $(RUN)/variables/$(1)-$(shell printf '%s' '$(foreach v,$(2),$(v)=$($(v));)' | cksum | tr ' ' -)
+$(RUN)/variables/%:
+	$(Q)mkdir -p $(@D) && rm -f $(@D)/$(firstword $(subst -, ,$*))-* && touch $@
+
+include pipelines/smalltalk/smalltalk.mk

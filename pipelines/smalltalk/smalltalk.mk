@@ -1,0 +1,190 @@
+# SmallTalk LM (algorithm 1): routers by EM on fresh chunks of a shuffled corpus, a balanced assignment, experts on
+# their shares, and two dense baselines whose training FLOPs equal mixture + routers + scoring.
+#
+#   corpus -> tokenizer.json -> tokens.{train,valid,test}.tok -> train.tok (shuffled)
+#   train.tok, chunk r    -> router/round-r/expert-e (train --continue) -> chunk-r.scr -> chunk-r.asg -> round r + 1
+#   train.tok, the rest   -> scores.scr -> VARIANT/experts.asg -> VARIANT/expert-e     (from trunk where TRUNK > 0)
+#   test.tok              -> test.scr -> VARIANT/test.asg -> VARIANT/test.e.lp -> VARIANT/test.lp -> report
+#
+# A variant is one way to assign: `router` is the paper's; `random` and `label` are its ablations. They share
+# everything above them in this list, the dense runs included.
+
+ROUTE ?= router
+ASSIGN ?= balanced
+TRUNK ?= 0
+CORPUS ?=
+LABELS ?=
+
+st := pipelines/smalltalk
+tools := $(TOOL_BINARIES)
+experts := $(shell seq 0 $$(($(E) - 1)))
+rounds := $(shell seq 1 $(ROUNDS))
+last_round := $(ROUNDS)
+variant := $(if $(filter label,$(ROUTE)),label,$(if $(filter random,$(ASSIGN)),random,router))
+
+.PHONY: smalltalk ablate-random ablate-label
+smalltalk: $(RUN)/report.html
+	@cat $(RUN)/report.txt
+ablate-random: $(RUN)/random/report.html
+	@cat $(RUN)/random/report.txt
+ablate-label: $(RUN)/label/report.html
+	@cat $(RUN)/label/report.txt
+
+# ---- corpus -------------------------------------------------------------------------------------------------
+
+ifeq ($(CORPUS),)
+corpus := $(RUN)/corpus
+corpus_stamp := $(corpus)/corpus.json
+corpus_documents := --documents separator --separator '\0'
+$(corpus_stamp): $(call variables,corpus,MEGABYTES DOMAINS)
+	$(call stage,corpus,pipelines/corpus/fetch --megabytes $(MEGABYTES) $(if $(DOMAINS),--domains $(DOMAINS)) $(corpus))
+else
+corpus := $(CORPUS)
+corpus_stamp := $(shell find $(CORPUS) -type f -not -name '.*')
+corpus_documents :=
+endif
+tokenize_input = $(corpus_documents) --domain-from dir --split $(SPLIT) $(corpus)
+# corpus.json stands beside the domains' folders: it is about the text, not a part of it
+tokenize_corpus = $(corpus_documents) --domain-from dir --split $(SPLIT) \
+    $$(find $(corpus) -mindepth 1 -maxdepth 1 -type d -not -name '.*' | LC_ALL=C sort)
+
+# ---- tokens -------------------------------------------------------------------------------------------------
+
+$(RUN)/tokenizer.json: $(corpus_stamp) $(call variables,vocabulary,CORPUS VOCAB SPLIT) | $(tools)
+	$(call stage,vocabulary,$(BIN)/tokenize -q --learn --vocab-size $(VOCAB) $(tokenize_input) -o $@)
+
+split_streams := $(foreach s,train valid test,$(RUN)/tokens.$(s).tok)
+$(split_streams) &: $(RUN)/tokenizer.json $(corpus_stamp) $(call variables,tokens,CORPUS LENGTH SPLIT) | $(tools)
+	$(call stage,tokenize,$(BIN)/tokenize -q -t $< --length $(LENGTH) $(tokenize_input) -o '$(RUN)/tokens.%s.tok')
+
+$(RUN)/%.tok: $(RUN)/tokens.%.tok $(call variables,shuffle,SEED) | $(tools)
+	$(call stage,shuffle $*,$(BIN)/shard -q --shuffle --seed $(SEED) --level 0 $< -o $@)
+
+# ---- models and budget --------------------------------------------------------------------------------------
+
+$(RUN)/expert.json: $(call variables,expert,VOCAB LENGTH EXPERT_LAYERS EXPERT_HIDDEN EXPERT_HEADS)
+	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(EXPERT_LAYERS) $(EXPERT_HIDDEN) $(EXPERT_HEADS) > $@
+$(RUN)/router.json: $(call variables,router,VOCAB LENGTH ROUTER_LAYERS ROUTER_HIDDEN ROUTER_HEADS)
+	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(ROUTER_LAYERS) $(ROUTER_HIDDEN) $(ROUTER_HEADS) > $@
+
+# Ranges of train.tok, steps and FLOPs of every run: what depends on how much text there is.
+budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS ROUND_SEQUENCES
+$(RUN)/budget.json: $(RUN)/train.tok $(RUN)/expert.json $(RUN)/router.json $(call variables,budget,$(budget_variables)) | $(tools)
+	$(Q)$(foreach v,$(budget_variables),$(v)='$($(v))') BIN=$(BIN) $(st)/budget $(RUN) > $@.tmp && mv $@.tmp $@
+budget = $$(jq -r '$(1)' $(RUN)/budget.json)
+
+# ---- routers: EM rounds -------------------------------------------------------------------------------------
+
+# Round r trains on chunk r - 1. Chunk 0 is assigned at random; chunk r by the routers of round r.
+router_options = --batch $(ROUTER_BATCH) --length $(ROUTE_PREFIX) --schedule constant --warmup $(ROUTER_WARMUP) \
+    --lr $(ROUTER_RATE) --clip $(CLIP) --weight-decay $(DECAY) $(device_options)
+router_stamp := $(call variables,routers,ROUTER_RATE ROUTER_WARMUP CLIP DECAY ROUTE_PREFIX SEED)
+chunk = $(call budget,.rounds[$(1)].range)
+routers_of = $(foreach e,$(experts),$(RUN)/router/round-$(1)/expert-$(e))
+
+$(RUN)/router/chunk-0.asg: $(RUN)/budget.json $(RUN)/train.tok $(router_stamp) | $(tools)
+	$(call stage,assign chunk 0,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) --sequences $(call chunk,0) $(RUN)/train.tok -o $@)
+
+# $(call router_rule,ROUND,EXPERT,CHUNK)
+define router_rule
+$(RUN)/router/round-$(1)/expert-$(2)/model.safetensors: $(RUN)/router/chunk-$(3).asg $(RUN)/router.json $(RUN)/tokenizer.json \
+    $(if $(filter-out 1,$(1)),$(RUN)/router/round-$(3)/expert-$(2)/model.safetensors)
+	$$(call stage,router $(2) round $(1),$(LAUNCH) $(BIN)/train -q --resume \
+	  $(if $(filter 1,$(1)),--model $(RUN)/router.json --seed $$$$(($(SEED) * 1000 + $(2))),--continue $(RUN)/router/round-$(3)/expert-$(2)) \
+	  $$(router_options) --tokenizer $(RUN)/tokenizer.json --sequences $$(call chunk,$(3)) --assignment $$< --expert $(2) \
+	  --log $(RUN)/router/round-$(1)/expert-$(2).jsonl -o $$(@D) $(RUN)/train.tok)
+endef
+$(foreach r,$(rounds),$(foreach e,$(experts),$(eval $(call router_rule,$(r),$(e),$(shell echo $$(($(r) - 1)))))))
+
+# $(call score,ROUND,RANGE or nothing,STREAM,OUTPUT)
+score = $(LAUNCH) $(BIN)/route -q $(foreach d,$(call routers_of,$(1)),-m $(d)) --prefix $(ROUTE_PREFIX) $(device_options) \
+    $(if $(2),--sequences $(2)) --log $(4:.scr=.jsonl) $(3) -o $(4)
+router_models = $(foreach d,$(call routers_of,$(1)),$(d)/model.safetensors)
+
+define chunk_rule
+$(RUN)/router/chunk-$(1).scr: $(call router_models,$(1)) $(RUN)/budget.json
+	$$(call stage,score chunk $(1),$$(call score,$(1),$$(call chunk,$(1)),$(RUN)/train.tok,$$@))
+$(RUN)/router/chunk-$(1).asg: $(RUN)/router/chunk-$(1).scr
+	$$(call stage,assign chunk $(1),$(BIN)/assign -q --method balanced --log $$(@:.asg=.report.jsonl) $$< -o $$@)
+endef
+$(foreach r,$(filter-out $(last_round),$(rounds)),$(eval $(call chunk_rule,$(r))))
+
+# The last routers score the experts' part and the held-out streams.
+$(RUN)/router/experts.scr: $(call router_models,$(last_round)) $(RUN)/budget.json
+	$(call stage,score shares,$(call score,$(last_round),$(call budget,.experts.range),$(RUN)/train.tok,$@))
+$(RUN)/router/%.scr: $(call router_models,$(last_round)) $(RUN)/%.tok
+	$(call stage,score $*,$(call score,$(last_round),,$(RUN)/$*.tok,$@))
+
+# ---- assignment: one rule a variant -------------------------------------------------------------------------
+
+$(RUN)/router/experts.asg: $(RUN)/router/experts.scr $(call variables,assign,ASSIGN)
+	$(call stage,assign shares,$(BIN)/assign -q --method $(ASSIGN) --seed $(SEED) --log $(@:.asg=.report.jsonl) $< -o $@)
+$(RUN)/router/valid.asg $(RUN)/router/test.asg: $(RUN)/router/%.asg: $(RUN)/router/%.scr
+	$(call stage,assign $*,$(BIN)/assign -q --method argmax $< -o $@)
+
+held_out := valid test
+$(foreach s,$(held_out),$(RUN)/random/$(s).asg): $(RUN)/random/%.asg: $(RUN)/%.tok | $(tools)
+	$(call stage,assign $* at random,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) $< -o $@)
+$(RUN)/random/experts.asg: $(RUN)/train.tok $(RUN)/budget.json | $(tools)
+	$(call stage,assign at random,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) --sequences $(call budget,.experts.range) $< -o $@)
+
+$(RUN)/label/labels.tsv: $(RUN)/train.tok $(LABELS) $(call variables,labels,LABELS E) | $(tools)
+	$(Q)mkdir -p $(@D) && $(if $(LABELS),cp $(LABELS) $@,$(BIN)/view --header $< | $(st)/labels $(E) > $@)
+$(foreach s,$(held_out),$(RUN)/label/$(s).asg): $(RUN)/label/%.asg: $(RUN)/%.tok $(RUN)/label/labels.tsv | $(tools)
+	$(call stage,assign $* by label,$(BIN)/assign -q --method label --labels $(RUN)/label/labels.tsv --experts $(E) $< -o $@)
+$(RUN)/label/experts.asg: $(RUN)/train.tok $(RUN)/label/labels.tsv $(RUN)/budget.json | $(tools)
+	$(call stage,assign by label,$(BIN)/assign -q --method label --labels $(RUN)/label/labels.tsv --experts $(E) --sequences $(call budget,.experts.range) $< -o $@)
+
+# ---- training: trunk, dense, experts ------------------------------------------------------------------------
+
+train_stamp := $(call variables,train,RATE WARMUP CLIP DECAY SEED EVALS)
+EVALS ?= 12
+train_options = --lr $(RATE) --schedule cosine --clip $(CLIP) --weight-decay $(DECAY) --seed $(SEED) \
+    --tokenizer $(RUN)/tokenizer.json --save-every 2000 $(device_options)
+train_inputs := $(RUN)/train.tok $(RUN)/valid.tok $(RUN)/budget.json $(RUN)/expert.json $(RUN)/tokenizer.json $(train_stamp)
+
+# $(call train_run,BUDGET KEY,MORE OPTIONS)
+train_run = $(LAUNCH) $(BIN)/train -q --resume $(train_options) $(2) --batch $(call budget,$(1).batch) --eval $(RUN)/valid.tok --eval-every $(call budget,$(1).eval_every) \
+    --log $(@D).jsonl -o $(@D) $(RUN)/train.tok
+
+$(RUN)/trunk/model.safetensors: $(train_inputs) | $(tools)
+	$(call stage,trunk,$(call train_run,.trunk,--model $(RUN)/expert.json --sequences $(call budget,.trunk.range) --steps $(call budget,.trunk.steps)))
+$(RUN)/dense-long/model.safetensors $(RUN)/dense-wide/model.safetensors: $(RUN)/dense-%/model.safetensors: $(train_inputs) | $(tools)
+	$(call stage,dense-$*,$(call train_run,.dense.$*,--model $(RUN)/expert.json --steps $(call budget,.dense.$*.steps)))
+
+trunk := $(if $(filter-out 0 0.0,$(TRUNK)),$(RUN)/trunk/model.safetensors)
+
+# $(call expert_rule,VARIANT,EXPERT)
+define expert_rule
+$(RUN)/$(1)/expert-$(2)/model.safetensors: $(RUN)/$(1)/experts.asg $(RUN)/$(1)/valid.asg $(trunk) $(train_inputs)
+	$$(call stage,$(1): expert $(2),$$(call train_run,.experts,$(if $(trunk),--continue $(RUN)/trunk,--model $(RUN)/expert.json) \
+	  --sequences $$(call budget,.experts.range) --assignment $$< --expert $(2) --eval-assignment $(RUN)/$(1)/valid.asg))
+# evaluation: only its own share; and, for the bounds in the report, everything
+$(RUN)/$(1)/test.$(2).lp: $(RUN)/$(1)/expert-$(2)/model.safetensors $(RUN)/$(1)/test.asg
+	$$(call stage,$(1): evaluate expert $(2),$(LAUNCH) $(BIN)/route -q --per-token -m $$(<D) $(device_options) --assignment $(RUN)/$(1)/test.asg --expert $(2) $(RUN)/test.tok -o $$@)
+$(RUN)/$(1)/all.$(2).lp: $(RUN)/$(1)/expert-$(2)/model.safetensors $(RUN)/test.tok
+	$$(call stage,$(1): expert $(2) on all,$(LAUNCH) $(BIN)/route -q --per-token -m $$(<D) $(device_options) $(RUN)/test.tok -o $$@)
+endef
+
+# $(call variant_rules,VARIANT)
+define variant_rules
+$(foreach e,$(experts),$(eval $(call expert_rule,$(1),$(e))))
+$(RUN)/$(1)/test.lp: $(RUN)/$(1)/test.asg $(foreach e,$(experts),$(RUN)/$(1)/test.$(e).lp)
+	$$(call stage,$(1): mix,$(BIN)/mix -q --rule select --assignment $$< $$(filter %.lp,$$^) -o $$@)
+$(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp: $(RUN)/$(1)/%.lp: $(foreach e,$(experts),$(RUN)/$(1)/all.$(e).lp)
+	$$(call stage,$(1): mix $$*,$(BIN)/mix -q --rule $$* $$^ -o $$@)
+$(RUN)/$(1)/report.json: $(foreach d,long wide,$(RUN)/test.dense-$(d).lp) $(RUN)/$(1)/test.lp $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp
+	$$(call stage,$(1): report,BIN=$(BIN) PRESET=$(PRESET) SEED=$(SEED) DEVICE=$(DEVICE) $(st)/report-json $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@)
+$(RUN)/$(1)/report.html: $(RUN)/$(1)/report.json $(st)/report-html $(st)/report-text
+	$(Q)$(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@ && $(st)/report-text $(RUN) $(1) > $(RUN)/$(1)/report.txt
+endef
+$(foreach v,router random label,$(eval $(call variant_rules,$(v))))
+
+$(RUN)/test.dense-%.lp: $(RUN)/dense-%/model.safetensors $(RUN)/test.tok
+	$(call stage,evaluate dense-$*,$(LAUNCH) $(BIN)/route -q --per-token -m $(<D) $(device_options) $(RUN)/test.tok -o $@)
+
+# The long runs first, so that the last stages have all cores: see docs/pipelines.md.
+$(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/router/experts.asg $(RUN)/dense-wide/model.safetensors $(RUN)/$(variant)/report.html
+	$(Q)for f in json html txt; do cp $(RUN)/$(variant)/report.$$f $(RUN)/report.$$f; done
+
+.SECONDARY:

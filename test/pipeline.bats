@@ -1,0 +1,75 @@
+#!/usr/bin/env bats
+# The whole SmallTalk pipeline on made-up text: every stage, its order, its restart, its report.
+
+load helpers
+
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/.."
+    export CORPUS_DIR=$BATS_FILE_TMPDIR/corpus RUN_DIR=$BATS_FILE_TMPDIR/run
+    for kind in sums brackets hex; do
+        mkdir -p "$CORPUS_DIR/$kind"
+        for seed in 1 2 3 4 5 6 7 8; do
+            awk -v kind="$kind" -v seed="$seed" -v documents=12 -f test/corpus.awk |
+                awk -v base="$CORPUS_DIR/$kind/$seed" 'BEGIN { n = 0 } $0 == "----" { n++; next } { print > (base "-" n ".txt") }'
+        done
+    done
+    pipeline smalltalk > "$BATS_FILE_TMPDIR/output"
+}
+
+pipeline() {
+    make --no-print-directory PRESET=quick CORPUS="$CORPUS_DIR" RUN="$RUN_DIR" DEVICE=cpu BIN="$TACIT_BIN" BUILD="$TACIT_BUILD" "$@"
+}
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+}
+
+@test "make smalltalk goes from text to a report" {
+    [ -s "$RUN_DIR/report.html" ]
+    jq -e '.pipeline == "smalltalk" and .mixture.perplexity > 1 and .dense.perplexity > 1 and (.mixture.experts | length) == 2
+           and .improvement_percent != null and (.difference.improvement_percent_ci95 | length) == 2' "$RUN_DIR/report.json"
+    grep -q '^mixture against dense' "$BATS_FILE_TMPDIR/output"
+}
+
+@test "the dense runs cost at least what the mixture, its routers and its scoring cost, and at most a step more" {
+    jq -e '. as $r | .dense_runs | to_entries | all(.value.train_flops >= $r.mixture.train_flops * 0.9999 and
+           .value.train_flops <= $r.mixture.train_flops * 1.02)' "$RUN_DIR/report.json"
+}
+
+@test "a finished pipeline has nothing left to do" {
+    run pipeline -q smalltalk
+    [ "$status" -eq 0 ]
+}
+
+@test "make -n tells the truth after a variable changed, and writes nothing" {
+    before=$(find "$RUN_DIR" -type f | sort | xargs sha256sum | sha256sum)
+    run pipeline -n smalltalk RATE=1e-3
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"expert-0"* ]]
+    [[ "$output" != *"--learn"* ]]
+    [ "$before" = "$(find "$RUN_DIR" -type f | sort | xargs sha256sum | sha256sum)" ]
+}
+
+@test "interrupted anywhere, the same command ends with the same models" {
+    digest() { sha256sum "$RUN_DIR"/router/expert-*/model.safetensors "$RUN_DIR"/router/test.lp; }
+    before=$(digest)
+    rm -rf "$RUN_DIR"/router/expert-* "$RUN_DIR"/router/round-3 "$RUN_DIR"/router/*.lp "$RUN_DIR"/trunk
+    # a process group of its own, so that the kill reaches the tools as well
+    setsid make --no-print-directory PRESET=quick CORPUS="$CORPUS_DIR" RUN="$RUN_DIR" DEVICE=cpu BIN="$TACIT_BIN" BUILD="$TACIT_BUILD" smalltalk > /dev/null 2>&1 &
+    sleep 1.5
+    kill -9 -- -$! 2> /dev/null || true
+    wait || true
+    pipeline smalltalk > /dev/null
+    [ "$before" = "$(digest)" ]
+}
+
+@test "an ablation shares the corpus, the trunk and the dense runs" {
+    run pipeline -n ablate-random
+    [[ "$output" != *"dense-long"*"--model"* ]]
+    run pipeline ablate-random
+    [ "$status" -eq 0 ]
+    jq -e '.variant == "random"' "$RUN_DIR/random/report.json"
+    run pipeline ablate-label
+    [ "$status" -eq 0 ]
+    jq -e '.variant == "label"' "$RUN_DIR/label/report.json"
+}
