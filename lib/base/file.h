@@ -21,6 +21,7 @@ struct output; // a byte sink: standard output, or a file under construction
 // it is a terminal; the message names `-o FILE`). Parent directories are not created.
 int output_open(struct output **out, const char *path, bool binary);
 int output_write(struct output *out, const void *data, size_t size); // all bytes; EINTR is handled
+int output_sync(struct output *out); // flush and sync, so that only the rename is left to output_commit()
 // Flush, sync, rename (a file) or flush and check (standard output). Frees out either way; on failure
 // nothing is left behind and the old file is intact.
 int output_commit(struct output *out);

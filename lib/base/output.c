@@ -226,11 +226,16 @@ int output_write(struct output *out, const void *data, size_t size) {
     return OK;
 }
 
-// Some file systems know no fsync; everything else that it reports is a lost write.
-static int sync_and_close(struct output *out) {
-    int code = OK;
-    if (out->temporary && fsync(out->fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+int output_sync(struct output *out) {
+    int code = out->failure != 0 ? write_failed(out) : flush(out);
+    // Some file systems know no fsync; everything else that it reports is a lost write.
+    if (code == OK && out->temporary && fsync(out->fd) != 0 && errno != EINVAL && errno != ENOTSUP)
         code = error_set_errno(ERROR_SYSTEM, "%s: write failed", output_name(out));
+    return code;
+}
+
+static int sync_and_close(struct output *out) {
+    int code = output_sync(out);
     int fd = out->fd;
     out->fd = -1;
     if (out->owns_fd && close(fd) != 0 && code == OK && errno != EINTR)
@@ -239,9 +244,7 @@ static int sync_and_close(struct output *out) {
 }
 
 int output_commit(struct output *out) {
-    int code = out->failure != 0 ? write_failed(out) : flush(out);
-    if (code == OK)
-        code = sync_and_close(out);
+    int code = sync_and_close(out);
     if (code == OK && out->temporary) {
         if (rename(out->temporary, out->target) != 0)
             code = error_set_errno(ERROR_SYSTEM, "%s: cannot rename %s to it", out->path, out->temporary);
