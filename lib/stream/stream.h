@@ -77,6 +77,7 @@ void stream_close(struct stream *s); // NULL is allowed
 
 const struct stream_header *stream_header(const struct stream *s);
 const char *stream_name(const struct stream *s); // the path, or "standard input"
+uint64_t stream_serial(const struct stream *s);  // distinct for every stream that this process opened
 bool stream_seekable(const struct stream *s);    // opened through the index
 uint64_t stream_count(const struct stream *s);   // sequences; only where seekable or after stream_finish
 
@@ -116,6 +117,12 @@ void record_floats(const struct stream_header *h, const struct record *r, uint32
 uint32_t record_expert(const struct stream_header *h, const struct record *r, uint32_t k);
 float record_expert_weight(const struct stream_header *h, const struct record *r, uint32_t k); // 0 for K = 1
 
+// The same the other way: n elements into a payload of the header's dtype, of at least 4 bytes per element
+// (experts: 6). A finite value beyond f16 saturates; -inf stays -inf.
+void payload_tokens(const struct stream_header *h, const uint32_t *tokens, uint32_t n, void *payload);
+void payload_floats(const struct stream_header *h, const float *values, uint32_t n, void *payload);
+void payload_experts(const struct stream_header *h, const uint32_t *experts, const float *weights, void *payload);
+
 // ---- lockstep ----
 
 // Whether two records belong to the same sequence: same id, predicted, bytes, first; ERROR_INPUT naming both
@@ -146,6 +153,10 @@ int stream_write_from(struct stream_writer *w, const struct stream *from, const 
 int stream_add_parent(struct stream_writer *w, struct stream *from);
 // The corpus digest of a stream that starts a corpus (tokenize); without it and without parents, the content.
 void stream_set_corpus(struct stream_writer *w, const struct digest *corpus);
+
+// Write the end frame and sync, so that only the rename is left to stream_commit: where several outputs must
+// appear together, seal all, then commit all. On failure the writer is still the caller's to abort.
+int stream_seal(struct stream_writer *w);
 
 // Write the end frame, commit the output, free the writer (also on failure). digest may be NULL.
 int stream_commit(struct stream_writer *w, struct digest *content);

@@ -1,0 +1,45 @@
+// A stream being read, for lib/stream alone.
+#ifndef TACIT_STREAM_READER_H
+#define TACIT_STREAM_READER_H
+
+#include "stream/source.h"
+
+struct cached_frame; // random access, cache.c
+
+struct stream {
+    char *name;
+    uint64_t serial; // distinct for every stream that this process opened
+    struct stream_header header;
+    uint64_t header_hash, first_frame; // of the header block; bytes before frame 0
+    struct source source;
+    bool seekable, ended, complete; // complete: every frame so far was read in order, from the first
+    int failure;                    // sticky: a stream that failed once does not finish
+    ZSTD_DCtx *zstd;
+
+    // Sequential reading: the frame in hand, the next record in it, and its ordinal in the stream.
+    struct frame frame;
+    uint32_t at;
+    uint64_t next_frame, ordinal, begin, stop;
+    uint32_t domains_seen;
+    XXH3_state_t *content, *index; // running digest of the content, and (a pipe) hash of the index entries
+    struct totals totals;
+
+    struct domains domains; // a pipe's, so far
+    bool has_end;
+    struct end end;
+
+    struct cached_frame **cache, *newest, *oldest;
+    uint64_t cache_bytes, cache_limit;
+};
+
+// A failure at frame F, byte B: prefix the stored message with name and place, and remember the code.
+int stream_failed(struct stream *s, int code, uint64_t frame, uint64_t byte);
+// Find header, end frame and index of a mapped file, or the header of a pipe.
+int stream_open_source(struct stream *s);
+// Verify what follows the data frames; `b` is the end frame at the current position.
+int stream_read_end(struct stream *s, const struct frame_bytes *b);
+// Read, verify and decode data frame n of a seekable stream.
+int stream_load_frame(struct stream *s, uint64_t n, struct frame *f);
+void stream_cache_release(struct stream *s);
+
+#endif

@@ -1,0 +1,158 @@
+// Payload elements as u32 and f32 whatever the dtype, and streams in lockstep.
+#include "base/error.h"
+#include "stream/stream.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+// ---- f16 (IEEE 754 binary16) ----
+
+static float half_to_float(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023, bits;
+    if (exponent == 31) {
+        bits = sign | 0x7f800000u | mantissa << 13;
+    } else if (exponent > 0) {
+        bits = sign | (exponent + 112) << 23 | mantissa << 13;
+    } else {
+        float value = (float)mantissa * 0x1p-24f; // zero and subnormals
+        return sign ? -value : value;
+    }
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// Round to nearest, ties to even; finite values beyond the range saturate, so that -inf stays a statement.
+static uint16_t float_to_half(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    uint32_t size = bits & 0x7fffffffu;
+    if (size >= 0x7f800000u)
+        return (uint16_t)(sign | (size > 0x7f800000u ? 0x7e00 : 0x7c00));
+    if (size > 0x477fe000u) // above 65504
+        return (uint16_t)(sign | 0x7bff);
+    if (size < 0x38800000u) // below the least normal: units of 2^-24, rounded by the float addition
+        return (uint16_t)(sign | (uint16_t)rintf(fabsf(value) * 0x1p24f));
+    uint32_t rounded = size + 0xfff + (size >> 13 & 1);
+    return (uint16_t)(sign | (uint16_t)((rounded - 0x38000000u) >> 13));
+}
+
+// ---- elements ----
+
+static uint16_t get_16(const void *payload, size_t i) {
+    uint16_t v;
+    memcpy(&v, (const char *)payload + 2 * i, sizeof v);
+    return le16toh(v);
+}
+
+static uint32_t get_32(const void *payload, size_t i) {
+    uint32_t v;
+    memcpy(&v, (const char *)payload + 4 * i, sizeof v);
+    return le32toh(v);
+}
+
+static float get_float(const void *payload, size_t i) {
+    uint32_t bits = get_32(payload, i);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void put_16(void *payload, size_t i, uint32_t value) {
+    uint16_t v = htole16((uint16_t)value);
+    memcpy((char *)payload + 2 * i, &v, sizeof v);
+}
+
+static void put_32(void *payload, size_t i, uint32_t value) {
+    uint32_t v = htole32(value);
+    memcpy((char *)payload + 4 * i, &v, sizeof v);
+}
+
+static void put_float(void *payload, size_t i, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_32(payload, i, bits);
+}
+
+void record_tokens(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n,
+                   uint32_t *out) {
+    for (uint32_t i = 0; i < n; i++)
+        out[i] =
+            h->dtype == STREAM_U16 ? get_16(r->payload, (size_t)begin + i) : get_32(r->payload, (size_t)begin + i);
+}
+
+void record_floats(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n, float *out) {
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = h->dtype == STREAM_F16 ? half_to_float(get_16(r->payload, (size_t)begin + i))
+                                        : get_float(r->payload, (size_t)begin + i);
+}
+
+uint32_t record_expert(const struct stream_header *h, const struct record *r, uint32_t k) {
+    return k < h->topk ? get_16(r->payload, k) : 0;
+}
+
+float record_expert_weight(const struct stream_header *h, const struct record *r, uint32_t k) {
+    return h->topk > 1 && k < h->topk ? get_float((const char *)r->payload + 2 * (size_t)h->topk, k) : 0;
+}
+
+void payload_tokens(const struct stream_header *h, const uint32_t *tokens, uint32_t n, void *payload) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (h->dtype == STREAM_U16)
+            put_16(payload, i, tokens[i]);
+        else
+            put_32(payload, i, tokens[i]);
+    }
+}
+
+void payload_floats(const struct stream_header *h, const float *values, uint32_t n, void *payload) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (h->dtype == STREAM_F16)
+            put_16(payload, i, float_to_half(values[i]));
+        else
+            put_float(payload, i, values[i]);
+    }
+}
+
+void payload_experts(const struct stream_header *h, const uint32_t *experts, const float *weights, void *payload) {
+    for (uint32_t k = 0; k < h->topk; k++) {
+        put_16(payload, k, experts[k]);
+        if (h->topk > 1)
+            put_float((char *)payload + 2 * (size_t)h->topk, k, weights[k]);
+    }
+}
+
+// ---- lockstep ----
+
+int record_match(const struct stream *a, const struct record *ra, const struct stream *b, const struct record *rb,
+                 uint64_t ordinal) {
+    const struct {
+        const char *name;
+        uint64_t a, b;
+    } columns[] = {{"id", ra->id, rb->id},
+                   {"predicted", ra->predicted, rb->predicted},
+                   {"bytes", ra->bytes, rb->bytes},
+                   {"first", ra->first, rb->first}};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        if (columns[i].a != columns[i].b)
+            return error_set(ERROR_INPUT, "%s and %s: sequence %" PRIu64 ": %s differs: %" PRIu64 " and %" PRIu64,
+                             stream_name(a), stream_name(b), ordinal, columns[i].name, columns[i].a, columns[i].b);
+    return OK;
+}
+
+int stream_match(const struct stream *a, const struct stream *b) {
+    const struct stream_header *ha = stream_header(a), *hb = stream_header(b);
+    if (digest_known(&ha->vocab) && digest_known(&hb->vocab) && !digest_equal(&ha->vocab, &hb->vocab)) {
+        char ta[33], tb[33];
+        digest_format(&ha->vocab, ta);
+        digest_format(&hb->vocab, tb);
+        return error_set(ERROR_INPUT, "%s and %s: vocabularies differ: %s and %s", stream_name(a), stream_name(b),
+                         ta, tb);
+    }
+    if (ha->vocab_size != hb->vocab_size && ha->vocab_size && hb->vocab_size)
+        return error_set(ERROR_INPUT, "%s and %s: vocabulary sizes differ: %u and %u", stream_name(a),
+                         stream_name(b), ha->vocab_size, hb->vocab_size);
+    return OK;
+}
