@@ -1,0 +1,370 @@
+#include "assign.h"
+
+#include "decisions.h"
+#include "labels.h"
+#include "sorter.h"
+#include "spool.h"
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "stream/stream.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What a job holds while it runs.
+struct run {
+    struct assign_job *job;
+    const struct stream_header *header;
+    bool scored;        // the input holds scores
+    uint64_t sequences; // N
+    uint64_t *room;     // by expert, for the balanced methods
+    float *row;         // the scores of one sequence
+    uint16_t *chosen;   // K experts
+    float *weights;     // K log-weights
+    uint8_t *payload;   // both, encoded
+};
+
+// One sequence to decide; `record` is NULL where it was gathered.
+struct subject {
+    uint64_t ordinal; // within the slice
+    const float *row; // NULL without scores
+    uint32_t best;
+    const struct record *record;
+};
+
+typedef int chooser(struct run *r, const struct subject *s);
+
+static int choose_room(struct run *r, const struct subject *s) {
+    uint32_t e = balanced_choose(s->row, r->job->experts, s->best, r->room);
+    r->room[e]--;
+    r->chosen[0] = (uint16_t)e;
+    return OK;
+}
+
+static int choose_best(struct run *r, const struct subject *s) {
+    r->chosen[0] = (uint16_t)s->best;
+    return OK;
+}
+
+// Equal shares: place p of a random permutation belongs to expert p mod E.
+static int choose_random(struct run *r, const struct subject *s) {
+    uint64_t place = random_permute(r->job->seed, 0, r->sequences, s->ordinal);
+    r->chosen[0] = (uint16_t)(place % r->job->experts);
+    return OK;
+}
+
+static int choose_label(struct run *r, const struct subject *s) {
+    uint32_t e;
+    int rc = labels_find(r->job->labels, r->job->in, s->record->domain, r->job->experts, &e);
+    if (rc == OK)
+        r->chosen[0] = (uint16_t)e;
+    return rc;
+}
+
+static int choose_topk(struct run *r, const struct subject *s) {
+    uint32_t predictions = prefix_predictions(s->record->first + s->record->predicted, r->header->prefix);
+    topk_choose(s->row, r->job->experts, r->job->topk, predictions, r->chosen, r->weights);
+    return OK;
+}
+
+static const struct method {
+    chooser *choose;
+    bool scores;   // needs a score stream
+    bool capacity; // experts fill up
+    bool count;    // needs the number of sequences before the first decision
+    bool sorted;   // decides in the order of the scores
+} methods[ASSIGN_METHODS] = {
+    [ASSIGN_BALANCED] = {choose_room, .scores = true, .capacity = true, .count = true, .sorted = true},
+    [ASSIGN_SEQUENTIAL] = {choose_room, .scores = true, .capacity = true, .count = true},
+    [ASSIGN_ARGMAX] = {choose_best, .scores = true},
+    [ASSIGN_RANDOM] = {choose_random, .count = true},
+    [ASSIGN_LABEL] = {choose_label},
+    [ASSIGN_TOPK] = {choose_topk, .scores = true},
+};
+
+const char *const assign_method_names[] = {"balanced", "balanced-sequential", "argmax", "random", "label", "topk",
+                                           NULL};
+
+bool assign_needs_scores(enum assign_method m) {
+    return methods[m].scores;
+}
+
+bool assign_has_capacity(enum assign_method m) {
+    return methods[m].capacity;
+}
+
+// ---- common steps ----
+
+static void run_release(struct run *r) {
+    free(r->room);
+    free(r->row);
+    free(r->chosen);
+    free(r->weights);
+    free(r->payload);
+}
+
+static int run_init(struct run *r, struct assign_job *job) {
+    *r = (struct run){.job = job, .header = stream_header(job->in)};
+    r->scored = r->header->kind == STREAM_SCORES;
+    uint32_t width = r->header->experts > job->experts ? r->header->experts : job->experts;
+    r->room = memory_new(job->experts, sizeof *r->room);
+    r->row = memory_new(width, sizeof *r->row);
+    r->chosen = memory_new(job->topk, sizeof *r->chosen);
+    r->weights = memory_new(job->topk, sizeof *r->weights);
+    r->payload = memory_new(job->topk, sizeof *r->chosen + sizeof *r->weights);
+    return r->room && r->row && r->chosen && r->weights && r->payload ? OK : ERROR_SYSTEM;
+}
+
+// The number of sequences is known: check the slice, and hand out the room.
+static int run_begin(struct run *r, uint64_t sequences) {
+    struct assign_job *job = r->job;
+    r->sequences = sequences;
+    if (!methods[job->method].capacity)
+        return OK;
+    if (job->capacity == 0)
+        job->capacity = sequences / job->experts + (sequences % job->experts != 0);
+    else if (job->capacity < sequences / job->experts + (sequences % job->experts != 0))
+        return error_set(ERROR_USAGE,
+                         "%s: --capacity %" PRIu64 " leaves no room: %" PRIu64 " sequences, %u experts",
+                         stream_name(job->in), job->capacity, sequences, job->experts);
+    for (uint32_t e = 0; e < job->experts; e++)
+        r->room[e] = job->capacity;
+    return OK;
+}
+
+static int slice_error(const struct assign_job *job, uint64_t held) {
+    return error_set(ERROR_INPUT, "%s: holds %" PRIu64 " sequences, --sequences asks for %" PRIu64 "..%" PRIu64,
+                     stream_name(job->in), held, job->begin, job->end);
+}
+
+// The next record and, where there are scores, its row and arg max.
+static int next_subject(struct run *r, struct record *record, struct subject *s, bool *got) {
+    int rc = stream_next(r->job->in, record, got);
+    if (rc != OK || !*got)
+        return rc;
+    if (r->job->progress && s->ordinal % 4096 == 0)
+        progress_update(r->job->progress, (double)s->ordinal, NULL);
+    s->record = record;
+    s->row = NULL;
+    s->best = 0;
+    if (!r->scored)
+        return OK;
+    uint32_t experts = r->header->experts;
+    record_floats(r->header, record, 0, experts, r->row);
+    s->row = r->row;
+    rc = scores_best(r->row, experts, &s->best);
+    return rc == OK ? OK
+                    : error_prefix(rc, "%s: sequence %" PRIu64 " (id %" PRIu64 ")", stream_name(r->job->in),
+                                   r->job->begin + s->ordinal, record->id);
+}
+
+static void count_choice(struct run *r, const struct subject *s) {
+    // without a score stream of these experts (random shares of another number) there is nothing to compare
+    const float *row = s->row && r->header->experts == r->job->experts ? s->row : NULL;
+    tally_add(&r->job->tally, row, s->best, r->chosen[0]);
+}
+
+static int create_output(struct run *r, struct stream_writer **w) {
+    const struct assign_job *job = r->job;
+    struct stream_header h = {
+        .kind = STREAM_ASSIGNMENT,
+        .dtype = STREAM_U16,
+        .length = r->header->length,
+        .vocab_size = r->header->vocab_size,
+        .vocab = r->header->vocab,
+        .experts = job->experts,
+        .topk = job->topk,
+        .prefix = r->header->prefix,
+        .rule = assign_method_names[job->method],
+    };
+    if (methods[job->method].scores) { // the routers that decided
+        h.model_count = r->header->model_count;
+        h.models = r->header->models;
+        h.names = r->header->names;
+    }
+    return stream_create(w, job->output, &h, STREAM_LEVEL_DEFAULT);
+}
+
+static int write_choice(struct run *r, struct stream_writer *w, struct record *record) {
+    uint32_t k = r->job->topk;
+    for (uint32_t i = 0; i < k; i++) {
+        store_le(r->payload + 2 * i, r->chosen[i], 2);
+        if (k > 1) {
+            uint32_t bits;
+            memcpy(&bits, &r->weights[i], sizeof bits);
+            store_le(r->payload + 2 * k + 4 * i, bits, 4);
+        }
+    }
+    record->count = k;
+    record->payload = r->payload;
+    return stream_write_from(w, r->job->in, record);
+}
+
+static int finish_output(struct run *r, struct stream_writer *w, int rc) {
+    if (w && rc == OK)
+        rc = stream_add_parent(w, r->job->in);
+    if (w && rc == OK)
+        return stream_commit(w, NULL);
+    stream_abort(w);
+    return rc;
+}
+
+// ---- direct ----
+
+static int run_direct(struct run *r) {
+    struct assign_job *job = r->job;
+    struct stream_writer *w = NULL;
+    struct record record;
+    struct subject s = {0};
+    bool got = true;
+    int rc = create_output(r, &w);
+    while (rc == OK) {
+        rc = next_subject(r, &record, &s, &got);
+        if (rc != OK || !got)
+            break;
+        rc = methods[job->method].choose(r, &s);
+        if (rc != OK)
+            break;
+        count_choice(r, &s);
+        rc = write_choice(r, w, &record);
+        s.ordinal++;
+    }
+    if (rc == OK && job->end != UINT64_MAX && s.ordinal != job->end - job->begin)
+        rc = slice_error(job, job->begin + s.ordinal);
+    return finish_output(r, w, rc);
+}
+
+// ---- gathered ----
+
+struct columns {
+    uint64_t id;
+    uint32_t predicted, bytes, first, group, norm_length;
+    uint16_t domain, choice;
+    uint8_t gold;
+};
+
+static int gather(struct run *r, struct sorter *sorter, struct spool *columns) {
+    bool sorted = methods[r->job->method].sorted;
+    struct record record;
+    struct subject s = {0};
+    bool got;
+    int rc;
+    while ((rc = next_subject(r, &record, &s, &got)) == OK && got) {
+        struct columns c = {.id = record.id,
+                            .predicted = record.predicted,
+                            .bytes = record.bytes,
+                            .first = record.first,
+                            .group = record.group,
+                            .norm_length = record.norm_length,
+                            .domain = record.domain,
+                            .choice = record.choice,
+                            .gold = record.gold};
+        rc = sorter_add(sorter, sorted ? s.row[s.best] : 0.0f, s.best, r->row);
+        if (rc == OK)
+            rc = spool_add(columns, &c);
+        if (rc != OK)
+            return rc;
+        s.ordinal++;
+    }
+    if (rc == OK && r->job->end != UINT64_MAX && s.ordinal != r->job->end - r->job->begin)
+        rc = slice_error(r->job, r->job->begin + s.ordinal);
+    return rc == OK ? run_begin(r, s.ordinal) : rc;
+}
+
+static int decide(struct run *r, struct sorter *sorter, struct decisions *decisions) {
+    for (uint64_t i = 0; i < r->sequences; i++) {
+        struct sorted_row next;
+        int rc = sorter_next(sorter, &next);
+        if (rc != OK)
+            return rc;
+        struct subject s = {next.ordinal, r->scored ? next.row : NULL, next.best, NULL};
+        rc = methods[r->job->method].choose(r, &s);
+        if (rc == OK)
+            rc = decisions_set(decisions, s.ordinal, r->chosen[0]);
+        if (rc != OK)
+            return rc;
+        count_choice(r, &s);
+    }
+    return OK;
+}
+
+static int write_decisions(struct run *r, struct spool *columns, struct decisions *decisions) {
+    struct stream_writer *w = NULL;
+    int rc = create_output(r, &w);
+    for (uint64_t i = 0; i < r->sequences && rc == OK; i++) {
+        const void *item;
+        uint32_t expert;
+        rc = spool_next(columns, &item);
+        if (rc == OK)
+            rc = decisions_next(decisions, &expert);
+        if (rc != OK)
+            break;
+        struct columns c;
+        memcpy(&c, item, sizeof c);
+        struct record record = {.id = c.id,
+                                .domain = c.domain,
+                                .predicted = c.predicted,
+                                .bytes = c.bytes,
+                                .first = c.first,
+                                .group = c.group,
+                                .choice = c.choice,
+                                .gold = c.gold,
+                                .norm_length = c.norm_length};
+        r->chosen[0] = (uint16_t)expert;
+        rc = write_choice(r, w, &record);
+    }
+    return finish_output(r, w, rc);
+}
+
+static int run_gathered(struct run *r) {
+    struct assign_job *job = r->job;
+    struct sorter *sorter = NULL;
+    struct decisions *decisions = NULL;
+    struct spool columns = {.fd = -1};
+    int rc = sorter_new(&sorter, r->scored ? r->header->experts : 0, job->memory / 4 * 3);
+    if (rc == OK)
+        rc = spool_init(&columns, sizeof(struct columns), job->memory / 8);
+    if (rc == OK)
+        rc = gather(r, sorter, &columns);
+    if (rc == OK)
+        rc = decisions_new(&decisions, r->sequences, job->memory / 8);
+    if (rc == OK)
+        rc = decide(r, sorter, decisions);
+    if (sorter)
+        job->runs = sorter_runs(sorter);
+    sorter_free(sorter);
+    if (rc == OK)
+        rc = write_decisions(r, &columns, decisions);
+    decisions_free(decisions);
+    spool_release(&columns);
+    return rc;
+}
+
+int assign_run(struct assign_job *job) {
+    const struct method *m = &methods[job->method];
+    struct run r;
+    int rc = tally_init(&job->tally, job->experts);
+    if (rc != OK)
+        return rc;
+    rc = run_init(&r, job);
+    bool known = stream_seekable(job->in);
+    uint64_t held = known ? stream_count(job->in) : 0;
+    if (rc == OK && known && (job->begin > held || (job->end != UINT64_MAX && job->end > held)))
+        rc = slice_error(job, held);
+    if (rc == OK && (job->begin > 0 || job->end != UINT64_MAX))
+        rc = stream_select(job->in, job->begin, job->end);
+    if (rc == OK) {
+        if (m->sorted || (m->count && !known))
+            rc = run_gathered(&r);
+        else {
+            rc = m->count ? run_begin(&r, (job->end < held ? job->end : held) - job->begin) : OK;
+            if (rc == OK)
+                rc = run_direct(&r);
+        }
+    }
+    run_release(&r);
+    return rc;
+}
