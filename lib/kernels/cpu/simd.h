@@ -1,0 +1,267 @@
+// Vectors of 16 float32 lanes for the CPU kernels, written with GCC's vector types so that they compile for any
+// processor; intrinsics stand where the generic form is far from what AVX-512 offers.
+//
+// "c" below is the compute dtype: `half` says bfloat16. Kernels are inlined twice, with `half` a constant.
+#ifndef TACIT_KERNELS_CPU_SIMD_H
+#define TACIT_KERNELS_CPU_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+
+typedef float v16 __attribute__((vector_size(64)));
+typedef int32_t v16i __attribute__((vector_size(64)));
+typedef uint32_t v16w __attribute__((vector_size(64)));
+typedef uint16_t v16h __attribute__((vector_size(32)));
+typedef double v8d __attribute__((vector_size(64)));
+
+static INLINE v16 v16_set(float x) {
+    return x - (v16){0};
+}
+
+static INLINE v16w v16w_set(uint32_t x) {
+    return x - (v16w){0};
+}
+
+static INLINE v16i v16_lanes(void) {
+    return (v16i){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+}
+
+static INLINE v16 v16_select(v16i mask, v16 yes, v16 no) {
+    return (v16)(((v16i)yes & mask) | ((v16i)no & ~mask));
+}
+
+// The larger of constant a and x; x where x is NaN.
+static INLINE v16 v16_max(v16 a, v16 x) {
+#ifdef __AVX512F__
+    return (v16)_mm512_max_ps((__m512)a, (__m512)x);
+#else
+    return v16_select(a > x, a, x);
+#endif
+}
+
+static INLINE v16 v16_min(v16 a, v16 x) {
+#ifdef __AVX512F__
+    return (v16)_mm512_min_ps((__m512)a, (__m512)x);
+#else
+    return v16_select(a < x, a, x);
+#endif
+}
+
+static INLINE v16 v16_load(const float *p) {
+    v16 r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+static INLINE void v16_store(float *p, v16 x) {
+    memcpy(p, &x, sizeof x);
+}
+
+static INLINE v16w v16w_load(const uint32_t *p) {
+    v16w r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+static INLINE void v16w_store(uint32_t *p, v16w x) {
+    memcpy(p, &x, sizeof x);
+}
+
+// The first n lanes (all where n >= 16); the others are 0, or not stored.
+static INLINE v16w v16w_load_n(const uint32_t *p, int n) {
+    if (n >= 16)
+        return v16w_load(p);
+#ifdef __AVX512F__
+    return (v16w)_mm512_maskz_loadu_epi32((__mmask16)((1u << n) - 1), p);
+#else
+    v16w r = {0};
+    memcpy(&r, p, (size_t)n * sizeof *p);
+    return r;
+#endif
+}
+
+static INLINE v16 v16_load_n(const float *p, int n) {
+    if (n >= 16)
+        return v16_load(p);
+#ifdef __AVX512F__
+    return (v16)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    v16 r = {0};
+    memcpy(&r, p, (size_t)n * sizeof *p);
+    return r;
+#endif
+}
+
+static INLINE void v16_store_n(float *p, v16 x, int n) {
+    if (n >= 16) {
+        v16_store(p, x);
+        return;
+    }
+#ifdef __AVX512F__
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+#else
+    memcpy(p, &x, (size_t)n * sizeof *p);
+#endif
+}
+
+static INLINE v16 v16_keep(v16 x, int n) {
+    return n >= 16 ? x : v16_select(v16_lanes() < n, x, v16_set(0));
+}
+
+// ---- bfloat16 ----
+
+static INLINE v16h half_load_n(const uint16_t *p, int n) {
+    v16h r = {0};
+    if (n >= 16)
+        memcpy(&r, p, sizeof r);
+    else if (n == 8)
+        memcpy(&r, p, 16);
+    else
+        memcpy(&r, p, (size_t)n * sizeof *p);
+    return r;
+}
+
+static INLINE void half_store_n(uint16_t *p, v16h x, int n) {
+    if (n >= 16)
+        memcpy(p, &x, sizeof x);
+    else if (n == 8)
+        memcpy(p, &x, 16);
+    else
+        memcpy(p, &x, (size_t)n * sizeof *p);
+}
+
+static INLINE v16 v16_from_half(v16h h) {
+    return (v16)(__builtin_convertvector(h, v16w) << 16);
+}
+
+// Round to nearest even; NaN stays NaN.
+static INLINE v16h v16_to_half(v16 x) {
+#ifdef __AVX512BF16__
+    return (v16h)_mm512_cvtneps_pbh((__m512)x);
+#else
+    v16w u = (v16w)x;
+    v16w rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    v16w nan = u >> 16 | 0x40;
+    v16w mask = (v16w)(x != x);
+    return __builtin_convertvector((nan & mask) | (rounded & ~mask), v16h);
+#endif
+}
+
+static INLINE v16 c_load_n(const void *p, size_t i, int n, bool half) {
+    return half ? v16_from_half(half_load_n((const uint16_t *)p + i, n)) : v16_load_n((const float *)p + i, n);
+}
+
+static INLINE void c_store_n(void *p, size_t i, v16 x, int n, bool half) {
+    if (half)
+        half_store_n((uint16_t *)p + i, v16_to_half(x), n);
+    else
+        v16_store_n((float *)p + i, x, n);
+}
+
+// ---- sums and functions ----
+
+// Sum of the lanes, pairwise.
+static INLINE float v16_sum(v16 x) {
+    float a[16];
+    memcpy(a, &x, sizeof x);
+    for (int step = 8; step > 0; step /= 2)
+        for (int i = 0; i < step; i++)
+            a[i] += a[i + step];
+    return a[0];
+}
+
+static INLINE float v16_largest(v16 x) {
+    float a[16];
+    memcpy(a, &x, sizeof x);
+    for (int step = 8; step > 0; step /= 2)
+        for (int i = 0; i < step; i++)
+            a[i] = a[i] > a[i + step] ? a[i] : a[i + step];
+    return a[0];
+}
+
+static INLINE v16 v16_round(v16 x) {
+#ifdef __AVX512F__
+    return (v16)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    const v16 magic = v16_set(12582912.0f); // 1.5 x 2^23: adding it leaves no fraction bits
+    return (x + magic) - magic;
+#endif
+}
+
+// x 2^n for integral n in [-300, 300]
+static INLINE v16 v16_scale(v16 x, v16 n) {
+#ifdef __AVX512F__
+    return (v16)_mm512_scalef_ps((__m512)x, (__m512)n);
+#else
+    v16i i = __builtin_convertvector(n, v16i);
+    v16i first = i >> 1;
+    v16i second = i - first;
+    return x * (v16)((first + 127) << 23) * (v16)((second + 127) << 23);
+#endif
+}
+
+// 2^x, relative error below 2e-7; 0 below -150, infinite above 128; NaN stays NaN. The argument is clamped so
+// that -inf gives 0.
+static INLINE v16 v16_exp2(v16 x) {
+    x = v16_min(v16_set(200), v16_max(v16_set(-200), x));
+    v16 n = v16_round(x);
+    v16 f = x - n;
+    v16 p = v16_set(0.00132647f);
+    p = p * f + 0.00967151f;
+    p = p * f + 0.05550734f;
+    p = p * f + 0.24022242f;
+    p = p * f + 0.69314698f;
+    p = p * f + 1.0f;
+    return v16_scale(p, n);
+}
+
+// e^x, relative error below 2e-7 (ln 2 in two parts; polynomial of Cephes' expf); limits as above.
+static INLINE v16 v16_exp(v16 x) {
+    x = v16_min(v16_set(140), v16_max(v16_set(-140), x));
+    v16 n = v16_round(x * 1.44269504f);
+    v16 f = x - n * 0.693359375f + n * 2.12194440e-4f;
+    v16 p = v16_set(1.9875691500e-4f);
+    p = p * f + 1.3981999507e-3f;
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    p = p * (f * f) + f + 1.0f;
+    return v16_scale(p, n);
+}
+
+static INLINE v16 v16_sigmoid(v16 x) {
+    return 1.0f / (1.0f + v16_exp(-x));
+}
+
+// ---- transposes ----
+
+// Elements 0..7 (part 0) or 8..15 (part 1) of a and b, alternating.
+static INLINE v16w v16w_interleave(v16w a, v16w b, int part) {
+    const v16w low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    return __builtin_shuffle(a, b, part ? low + 8 : low);
+}
+
+// Transpose 16 x 16 words in place: each of the four stages rotates the 8 bits of (row, column) by one.
+static INLINE void v16w_transpose(v16w r[16]) {
+    for (int stage = 0; stage < 4; stage++) {
+        v16w t[16];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            t[2 * i] = v16w_interleave(r[i], r[i + 8], 0);
+            t[2 * i + 1] = v16w_interleave(r[i], r[i + 8], 1);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = t[i];
+    }
+}
+
+#endif

@@ -1,0 +1,127 @@
+#include "kernels/kernels.h"
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// The CUDA backend lies beside the executable, or in the library folder of the same prefix.
+static const char cuda_library[] = "libtacit-cuda.so";
+static const char *const cuda_folders[] = {"", "../lib/", "../lib/tacit/"};
+
+typedef int (*backend_open)(struct device *d, int index, enum kernel_dtype dtype);
+
+// What device_open() hands out: the device first, then what only this file needs.
+struct opened {
+    struct device device;
+    void *library;
+    char description[64];
+};
+
+// Put the path of folder/cuda_library, relative to the executable, into path; false where it is not there.
+static bool cuda_path(const char *folder, char *path, size_t size) {
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0)
+        return false;
+    self[n] = 0;
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return false;
+    slash[1] = 0;
+    int length = snprintf(path, size, "%s%s%s", self, folder, cuda_library);
+    return length > 0 && (size_t)length < size && access(path, R_OK) == 0;
+}
+
+static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {
+    char path[4200];
+    bool found = false;
+    for (size_t i = 0; i < sizeof cuda_folders / sizeof *cuda_folders && !found; i++)
+        found = cuda_path(cuda_folders[i], path, sizeof path);
+    if (!found)
+        return error_set(ERROR_SYSTEM, "device 'cuda': this build has no CUDA backend (%s)", cuda_library);
+    o->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!o->library)
+        return error_set(ERROR_SYSTEM, "device 'cuda': %s", dlerror());
+    backend_open entry;
+    void *symbol = dlsym(o->library, "kernels_cuda_open");
+    if (!symbol)
+        return error_set(ERROR_SYSTEM, "device 'cuda': %s: no kernels_cuda_open in it", path);
+    memcpy(&entry, &symbol, sizeof entry); // ISO C has no cast from an object's address to a function's
+    return entry(&o->device, index, dtype);
+}
+
+static void close_library(struct opened *o) {
+    if (o->library)
+        dlclose(o->library);
+    o->library = NULL;
+}
+
+static int parse_index(const char *name, const char *text, int *index) {
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || n > 1023)
+        return error_set(ERROR_USAGE, "device '%s': not a device number", name);
+    *index = (int)n;
+    return OK;
+}
+
+static int open_named(struct opened *o, const char *name, enum kernel_dtype dtype) {
+    struct device wanted = o->device;
+    int index = 0;
+    if (strcmp(name, "cpu") == 0)
+        return kernels_cpu_open(&o->device, 0, dtype);
+    if (strcmp(name, "auto") == 0) {
+        if (open_cuda(o, 0, dtype) == OK)
+            return OK;
+        close_library(o);
+        o->device = wanted;
+        return kernels_cpu_open(&o->device, 0, dtype);
+    }
+    if (strncmp(name, "cuda:", 5) == 0) {
+        int code = parse_index(name, name + 5, &index);
+        return code != OK ? code : open_cuda(o, index, dtype);
+    }
+    if (strcmp(name, "cuda") == 0)
+        return open_cuda(o, 0, dtype);
+    return error_set(ERROR_USAGE, "device '%s': not one of auto, cpu, cuda, cuda:N", name);
+}
+
+int device_open(struct device **d, const char *name, int threads, enum kernel_dtype dtype) {
+    *d = NULL;
+    struct opened *o = memory_new(1, sizeof *o);
+    if (!o)
+        return ERROR_SYSTEM;
+    o->device.threads = threads;
+    int code = open_named(o, name, dtype);
+    if (code != OK) {
+        close_library(o);
+        free(o);
+        return code;
+    }
+    const struct device *open = &o->device;
+    const char *type = open->compute == KERNEL_BF16 ? "bf16" : "f32";
+    snprintf(o->description, sizeof o->description, "%s (%s, %d thread%s)", open->k->name, type, open->threads,
+             open->threads == 1 ? "" : "s");
+    *d = &o->device;
+    return OK;
+}
+
+void device_close(struct device *d) {
+    if (!d)
+        return;
+    struct opened *o = (struct opened *)d;
+    d->k->close(d);
+    close_library(o);
+    free(o);
+}
+
+const char *device_describe(const struct device *d) {
+    return ((const struct opened *)d)->description;
+}
