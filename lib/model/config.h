@@ -13,12 +13,12 @@ enum model_family { MODEL_SMALLTALK, MODEL_LLAMA, MODEL_FAMILIES };
 struct model_config {
     enum model_family family;
     int vocab, hidden, layers, heads, kv_heads, head_size, feed_forward; // V H L A K D F
-    int positions;     // the longest sequence
-    bool tied;         // the classifier is the embedding
-    double theta;      // of the rotary positions
-    double epsilon;    // of the norms
-    double init_std;   // initializer_range
-    int64_t bos, eos;  // token ids, -1: none
+    int positions;                                                       // the longest sequence
+    bool tied;                                                           // the classifier is the embedding
+    double theta;                                                        // of the rotary positions
+    double epsilon;                                                      // of the norms
+    double init_std;                                                     // initializer_range
+    int64_t bos, eos;                                                    // token ids, -1: none
 };
 
 // Read and check a config.json (or the one in a checkpoint directory). What it asks for and we do not implement
