@@ -1,7 +1,8 @@
 // A transformer, or G transformers of one shape, on a device: parameters, forward, backward, optimizer step.
 //
 // All memory is taken by model_new in one arena; nothing is allocated afterwards. Host arrays go in and out; the
-// model copies. B <= batch, S <= length, as given at creation.
+// model copies. B <= batch, S <= length, as given at creation (ERROR_USAGE else). Token ids are checked: one
+// outside the vocabulary is ERROR_INPUT. A model made for training scores as well.
 #ifndef TACIT_MODEL_MODEL_H
 #define TACIT_MODEL_MODEL_H
 
@@ -19,11 +20,11 @@ struct model_size {
 
 // One named tensor of the checkpoint, in the order of the arena.
 struct model_tensor {
-    char name[96];       // Hugging Face's name: "model.layers.0.self_attn.q_proj.weight"
-    int64_t rows, cols;  // cols = 0: a vector of `rows`
-    size_t offset;       // in elements from the model's first parameter
-    bool decay;          // weight decay applies (matrices, the embedding included; not norms and biases)
-    bool residual;       // writes into the residual stream: init std / sqrt(2 L)
+    char name[96];      // Hugging Face's name: "model.layers.0.self_attn.q_proj.weight"
+    int64_t rows, cols; // cols = 0: a vector of `rows`
+    size_t offset;      // in elements from the model's first parameter
+    bool decay;         // weight decay applies (matrices, the embedding included; not norms and biases)
+    bool residual;      // writes into the residual stream: init std / sqrt(2 L)
 };
 
 // Bytes of device memory for this size, split as --plan shows it.
@@ -44,15 +45,16 @@ const struct model_tensor *model_tensor_get(const struct model *m, int i);
 int model_init(struct model *m, int g, uint64_t seed);
 
 // Log-prob of each target: out[g][b][s] = log p(targets[b][s] | tokens[b][0..s]); 0 where TARGET_NONE.
+// ERROR_NUMERIC where one is NaN or +Inf (-Inf is legal).
 // tokens and targets: [B][S], shared by all G models.
 int model_score(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S, float *out);
 
-// Logits of one position set: float32 [G][B*S][V], for tests and sampling.
+// Logits of one position set: float32 [G][B*S][V], for tests and sampling (computed in the device's dtype).
 int model_logits(struct model *m, const uint32_t *tokens, int B, int S, float *out);
 
 // Forward and backward of -scale * sum log p(target); gradients accumulate until model_update. tokens, targets:
 // [G][B][S]. sum[g] += -sum of log p in float64 (host). A batch in several calls gives the same update as in
-// one, to rounding.
+// one, to rounding. ERROR_NUMERIC where a log-prob is not finite; the gradients are then spoilt.
 int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S, float scale,
                    double *sum);
 
@@ -60,8 +62,9 @@ struct model_optimizer {
     double rate, beta1, beta2, epsilon, decay, clip; // clip 0: none (global norm)
     int64_t step;                                    // 1-based number of this update
 };
-// One AdamW step from the accumulated gradients, which are then zero. norm[g] is the global gradient norm before
-// clipping; ERROR_NUMERIC where it is NaN or Inf (parameters untouched).
+// One AdamW step from the accumulated gradients, which are then zero. Decay applies to matrices
+// (model_tensor.decay). norm[g] is the global gradient norm before clipping; ERROR_NUMERIC where it is NaN or Inf
+// (parameters untouched).
 int model_update(struct model *m, const struct model_optimizer *o, double *norm);
 
 // Whole-state access for checkpoints and tests (float32, model g): parameters, first and second moments,

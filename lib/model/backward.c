@@ -1,0 +1,128 @@
+#include "base/error.h"
+#include "model/internal.h"
+
+// Gradients of parameters accumulate in m->gradients; m->dresidual holds the gradient of the residual stream in
+// float32, m->dbranch the same rounded to the compute dtype: the gradient of the branch added last.
+
+// Backward of y = x W^T for the parameters at `weight`: its gradient, and dx = dy W (times act'(pre)).
+struct product {
+    size_t weight;
+    dptr x, dx, dy, pre; // pre NULL: no activation in front of x
+    int rows, in, out;
+};
+
+static void product_backward(struct model *m, const struct kernel_models *km, const struct product *p) {
+    const struct kernels *k = m->device->k;
+    k->matmul_backward_weight(m->device, km, model_gradient_at(m, p->weight), p->dy, p->x, p->rows, p->in, p->out);
+    k->matmul_backward_input(m->device, km, p->dx, p->dy, model_copy(m, p->weight), p->pre,
+                             p->pre ? ACTIVATION_GELU : ACTIVATION_NONE, p->rows, p->in, p->out);
+}
+
+// From m->dnormed into m->dresidual, and, where `branch`, m->dbranch.
+static void norm_backward(struct model *m, const struct kernel_models *km, dptr x, dptr mean, dptr rstd,
+                          size_t weight, size_t bias, int rows, bool branch) {
+    enum kernel_norm kind = model_norm(m);
+    m->device->k->norm_backward(m->device, km, kind, m->dresidual, branch ? m->dbranch : NULL,
+                                model_gradient_at(m, weight),
+                                kind == NORM_LAYER ? model_gradient_at(m, bias) : NULL, m->dnormed, x, mean, rstd,
+                                model_parameter(m, weight), rows, m->config.hidden);
+}
+
+// From m->dbranch to m->dnormed.
+static void mlp_backward(struct model *m, const struct kernel_models *km, const struct layer_offsets *at,
+                         const struct layer_buffers *b, int rows) {
+    const struct model_config *c = &m->config;
+    bool llama = c->family == MODEL_LLAMA;
+    product_backward(m, km,
+                     &(struct product){.weight = at->mlp_out,
+                                       .x = b->mlp_mid,
+                                       .dx = llama ? m->dmid : m->dwide,
+                                       .dy = m->dbranch,
+                                       .pre = llama ? NULL : b->mlp_in,
+                                       .rows = rows,
+                                       .in = c->feed_forward,
+                                       .out = c->hidden});
+    if (llama)
+        m->device->k->swiglu_backward(m->device, m->dwide, m->dmid, b->mlp_in, (size_t)rows * (size_t)km->count,
+                                      c->feed_forward);
+    product_backward(m, km,
+                     &(struct product){.weight = at->mlp_in,
+                                       .x = b->mlp_normed,
+                                       .dx = m->dnormed,
+                                       .dy = m->dwide,
+                                       .rows = rows,
+                                       .in = c->hidden,
+                                       .out = model_widths(c).mlp_in});
+}
+
+// From m->dbranch to m->dnormed.
+static void attention_backward(struct model *m, const struct kernel_models *km, const struct layer_offsets *at,
+                               const struct layer_buffers *b, const struct attention_shape *shape) {
+    const struct kernels *k = m->device->k;
+    const struct model_config *c = &m->config;
+    struct model_widths w = model_widths(c);
+    int rows = shape->batch * shape->length;
+    product_backward(m, km,
+                     &(struct product){.weight = at->attention_out,
+                                       .x = b->attention,
+                                       .dx = m->dmid,
+                                       .dy = m->dbranch,
+                                       .rows = rows,
+                                       .in = w.attention,
+                                       .out = c->hidden});
+    k->attention_backward(m->device, m->dwide, m->dmid, b->attention, b->qkv, b->lse, shape, km->count);
+    k->rotary(m->device, m->dwide, shape, km->count, (float)c->theta, -1);
+    product_backward(m, km,
+                     &(struct product){.weight = at->qkv,
+                                       .x = b->normed,
+                                       .dx = m->dnormed,
+                                       .dy = m->dwide,
+                                       .rows = rows,
+                                       .in = c->hidden,
+                                       .out = w.qkv});
+}
+
+// From m->dnormed (the classifier's) to all gradients.
+static void backward(struct model *m, const struct kernel_models *km, int B, int S) {
+    const struct kernels *k = m->device->k;
+    const struct model_config *c = &m->config;
+    struct attention_shape shape = {B, S, c->heads, c->kv_heads, c->head_size};
+    int rows = B * S;
+    k->zero(m->device, m->dresidual, (size_t)rows * (size_t)km->count * (size_t)c->hidden * sizeof(float));
+    norm_backward(m, km, m->x, m->mean, m->rstd, m->table.norm, m->table.norm_bias, rows, true);
+    for (int l = c->layers - 1; l >= 0; l--) {
+        const struct layer_offsets *at = &m->table.layers[l];
+        const struct layer_buffers *b = &m->layers[l];
+        mlp_backward(m, km, at, b, rows);
+        norm_backward(m, km, b->mlp_x, b->mlp_mean, b->mlp_rstd, at->mlp_norm, at->mlp_norm_bias, rows, true);
+        attention_backward(m, km, at, b, &shape);
+        norm_backward(m, km, b->x, b->mean, b->rstd, at->attention_norm, at->attention_norm_bias, rows, l > 0);
+    }
+    k->embed_backward(m->device, km, model_gradient_at(m, m->table.embedding), m->dresidual, m->tokens, rows,
+                      c->hidden, c->vocab);
+}
+
+int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S, float scale,
+                   double *sum) {
+    const struct kernels *k = m->device->k;
+    size_t rows = (size_t)B * (size_t)S, all = rows * (size_t)m->size.models;
+    if (!m->size.train)
+        return error_set(ERROR_USAGE, "the model was made without gradients and moments");
+    int code = model_check_input(m, tokens, targets, all, B, S);
+    if (code)
+        return code;
+    struct kernel_models km = {m->size.models, m->table.elements, rows};
+    k->upload(m->device, m->tokens, tokens, all * sizeof *tokens);
+    k->upload(m->device, m->targets, targets, all * sizeof *targets);
+    model_forward(m, &km, B, S);
+    k->classifier(m->device, &km, m->logprobs, m->dnormed, model_gradient_at(m, m->table.classifier), m->normed,
+                  model_copy(m, m->table.classifier), m->targets, scale, (int)rows, m->config.hidden,
+                  m->config.vocab);
+    backward(m, &km, B, S);
+    code = k->download(m->device, m->staging, m->logprobs, all * sizeof(float));
+    if (!code)
+        code = model_check_logprobs(m, m->staging, B, S, true);
+    for (size_t i = 0; i < all && !code; i++)
+        sum[i / rows] -= (double)m->staging[i];
+    return code;
+}
