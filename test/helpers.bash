@@ -14,6 +14,7 @@ root=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 bin=${TACIT_BIN:-$root/bin}
 build=${TACIT_BUILD:-$root/build}
 golden=$root/test/golden
+export TACIT_GOLDEN=$golden
 export PATH="$bin:$PATH" LC_ALL=C
 unset TACIT_DEVICE
 # An allocation that fails is an error to report, under AddressSanitizer too.

@@ -17,6 +17,16 @@ unit() {
 @test "base: JSON is bounded, checked and written canonically" { unit base_json; }
 @test "base: digests are XXH3-128 in canonical order" { unit base_hash; }
 
+@test "model: config.json reads as transformers writes it, and counts are the papers'" { unit model_config; }
+@test "model: costs are table 3's to the printed digits" { unit model_cost; }
+@test "model: learning rates follow their schedule" { unit model_schedule; }
+@test "model: logits, gradients and 200 steps equal PyTorch's" { unit model_golden; }
+@test "model: gradients equal finite differences" { unit model_finite; }
+@test "model: threads, micro-batches and neighbours change nothing" { unit model_invariance; }
+@test "model: checkpoints come back, and broken ones are refused" { unit model_checkpoint; }
+@test "model: NaN and Inf stop with the parameters untouched" { unit model_numeric; }
+@test "model: an exported checkpoint reads back the same" { unit model_export; }
+
 @test "unit: every program in test/unit is listed in this file" {
     for source in "$root"/test/unit/*.c; do
         name=$(basename "$source" .c)

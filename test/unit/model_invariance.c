@@ -1,0 +1,164 @@
+// What must not change a model: how a batch is cut, how many models run side by side, how many threads.
+#include "model_common.h"
+
+enum { BATCH = 4, LENGTH = 37, MODELS = 3, STEPS = 5 };
+
+static struct model_config config_of(int family) {
+    return small_config((enum model_family)family, 211, 48, 2, 6, family == MODEL_LLAMA ? 2 : 6, 88);
+}
+
+// Steps of training on the models' own streams, from seeds seed, seed + 1, ...; returns all parameters.
+static float *train(struct device *d, const struct model_config *c, int models, uint64_t seed) {
+    struct model *m = make_model(d, c, models, BATCH, LENGTH, true);
+    size_t n = model_elements(m), rows = (size_t)models * BATCH * LENGTH;
+    uint32_t *tokens = memory_new(rows, sizeof *tokens), *targets = memory_new(rows, sizeof *targets);
+    for (int g = 0; g < models; g++)
+        CHECK_OK(model_init(m, g, seed + (uint64_t)g));
+    for (int step = 1; step <= STEPS; step++) {
+        double sum[MODELS] = {0}, norm[MODELS] = {0};
+        for (int g = 0; g < models; g++)
+            random_tokens(tokens + g * BATCH * LENGTH, targets + g * BATCH * LENGTH, BATCH, LENGTH, c->vocab,
+                          100 * (seed + (uint64_t)g) + (uint64_t)step);
+        CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 1.0f / (BATCH * LENGTH), sum));
+        CHECK_OK(model_update(m, &(struct model_optimizer){1e-3, 0.9, 0.99, 1e-8, 0.1, 0.1, step}, norm));
+        CHECK(norm[0] > 0.1);
+    }
+    float *all = memory_new((size_t)models * n, sizeof *all);
+    for (int g = 0; g < models; g++)
+        CHECK_OK(model_get(m, g, MODEL_PARAMETERS, 0, n, all + (size_t)g * n));
+    // Gradients are zero after an update.
+    float *gradients = model_values(m, models - 1, MODEL_GRADIENTS);
+    bool zero = true;
+    for (size_t i = 0; i < n; i++)
+        zero = zero && gradients[i] == 0;
+    CHECK(zero);
+    free(gradients);
+    free(tokens);
+    free(targets);
+    model_free(m);
+    return all;
+}
+
+static size_t elements_of(struct device *d, const struct model_config *c) {
+    struct model *m = make_model(d, c, 1, 1, 1, false);
+    size_t n = model_elements(m);
+    model_free(m);
+    return n;
+}
+
+// The same bytes with one thread and with two; both devices are closed.
+static void check_threads(const struct model_config *c, struct device *one, struct device *two) {
+    if (one && two) {
+        float *a = train(one, c, 1, 7), *b = train(two, c, 1, 7);
+        CHECK(memcmp(a, b, elements_of(one, c) * sizeof *a) == 0);
+        free(a);
+        free(b);
+    }
+    device_close(one);
+    device_close(two);
+}
+
+static void check_models(struct device *d, const struct model_config *c) {
+    size_t n = elements_of(d, c);
+    float *together = train(d, c, MODELS, 7);
+    for (int g = 0; g < MODELS; g++) {
+        float *alone = train(d, c, 1, 7 + (uint64_t)g);
+        CHECK(relative_error(together + (size_t)g * n, alone, n) <= 1e-5);
+        free(alone);
+    }
+    free(together);
+}
+
+// Scores of three models in one call equal those of each alone.
+static void check_scores(struct device *d, const struct model_config *c) {
+    uint32_t tokens[BATCH * LENGTH], targets[BATCH * LENGTH];
+    random_tokens(tokens, targets, BATCH, LENGTH, c->vocab, 3);
+    float together[MODELS * BATCH * LENGTH], alone[BATCH * LENGTH];
+    struct model *m = make_model(d, c, MODELS, BATCH, LENGTH, false),
+                 *single = make_model(d, c, 1, BATCH, LENGTH, false);
+    for (int g = 0; g < MODELS; g++)
+        CHECK_OK(model_init(m, g, (uint64_t)g));
+    CHECK_OK(model_score(m, tokens, targets, BATCH, LENGTH, together));
+    for (int g = 0; g < MODELS; g++) {
+        CHECK_OK(model_init(single, 0, (uint64_t)g));
+        CHECK_OK(model_score(single, tokens, targets, BATCH, LENGTH, alone));
+        CHECK(relative_error(together + g * BATCH * LENGTH, alone, BATCH * LENGTH) <= 1e-5);
+    }
+    // A shorter batch of shorter sequences on the same model: a prefix's scores do not depend on what follows.
+    enum { SHORT = 11 };
+    uint32_t less[2 * SHORT], after[2 * SHORT];
+    for (int i = 0; i < 2 * SHORT; i++) {
+        less[i] = tokens[i / SHORT * LENGTH + i % SHORT];
+        after[i] = targets[i / SHORT * LENGTH + i % SHORT];
+    }
+    float scores[2 * SHORT];
+    CHECK_OK(model_score(single, less, after, 2, SHORT, scores));
+    for (int b = 0; b < 2; b++)
+        CHECK(relative_error(scores + b * SHORT, alone + b * LENGTH, SHORT) <= 1e-5);
+    model_free(m);
+    model_free(single);
+}
+
+static void check_accumulation(struct device *d, const struct model_config *c) {
+    uint32_t tokens[BATCH * LENGTH], targets[BATCH * LENGTH];
+    random_tokens(tokens, targets, BATCH, LENGTH, c->vocab, 9);
+    struct model *m = make_model(d, c, 1, BATCH, LENGTH, true);
+    CHECK_OK(model_init(m, 0, 3));
+    size_t n = model_elements(m);
+    double sum = 0, sums = 0;
+    CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 0.01f, &sum));
+    float *whole = model_values(m, 0, MODEL_GRADIENTS), *zero = memory_new(n, sizeof *zero);
+    CHECK_OK(model_set(m, 0, MODEL_GRADIENTS, 0, n, zero));
+    for (int b = 0; b < BATCH; b++)
+        CHECK_OK(model_gradient(m, tokens + b * LENGTH, targets + b * LENGTH, 1, LENGTH, 0.01f, &sums));
+    float *parts = model_values(m, 0, MODEL_GRADIENTS);
+    CHECK_CLOSE(sums, sum, 1e-6);
+    for (int i = 0; i < model_tensor_count(m); i++) {
+        const struct model_tensor *t = model_tensor_get(m, i);
+        size_t size = (size_t)t->rows * (size_t)(t->cols ? t->cols : 1);
+        CHECK(relative_error(parts + t->offset, whole + t->offset, size) <= 1e-5);
+    }
+    free(whole);
+    free(zero);
+    free(parts);
+    model_free(m);
+}
+
+static void check_memory(struct device *d, const struct model_config *c) {
+    for (int training = 0; training < 2; training++) {
+        struct model_size size = {2, BATCH, LENGTH, training};
+        struct model_memory plan;
+        model_plan(c, d, &size, &plan);
+        CHECK_EQUAL_INT(plan.total, plan.parameters + plan.copies + plan.gradients + plan.moments +
+                                        plan.activations + plan.workspace);
+        CHECK(plan.parameters >= 2 * sizeof(float) * (size_t)model_parameters(c));
+        CHECK_EQUAL_INT(plan.moments, training ? 2 * plan.parameters : 0);
+        struct model *m = make_model(d, c, size.models, size.batch, size.length, training);
+        uint32_t tokens[2 * BATCH * LENGTH], targets[2 * BATCH * LENGTH];
+        float scores[2 * BATCH * LENGTH];
+        double sum[2] = {0};
+        random_tokens(tokens, targets, 2 * BATCH, LENGTH, c->vocab, 1);
+        CHECK_OK(model_score(m, tokens, targets, BATCH, LENGTH, scores));
+        if (training)
+            CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 1, sum));
+        // The plan is what a running model holds; a backend may still owe some of its workspace.
+        size_t used = d->k->memory_used(d);
+        CHECK(used <= plan.total && used >= plan.total - plan.workspace);
+        model_free(m);
+    }
+}
+
+int main(void) {
+    for (int family = 0; family < MODEL_FAMILIES; family++) {
+        struct model_config c = config_of(family);
+        check_threads(&c, open_device(1, KERNEL_F32), open_device(2, KERNEL_F32));
+        check_threads(&c, open_half_device(1), open_half_device(2));
+        struct device *d = open_device(2, KERNEL_F32);
+        check_memory(d, &c);
+        check_models(d, &c);
+        check_scores(d, &c);
+        check_accumulation(d, &c);
+        device_close(d);
+    }
+    return check_report();
+}
