@@ -27,6 +27,13 @@ unit() {
 @test "model: NaN and Inf stop with the parameters untouched" { unit model_numeric; }
 @test "model: an exported checkpoint reads back the same" { unit model_export; }
 
+@test "assign: balanced assignment is the paper's, and holds against brute force" { unit assign_balanced; }
+@test "assign: sorting, spooling and deciding are the same whatever the memory" { unit assign_sorter; }
+@test "mix: bayes equals a long double reference and keeps its identities" { unit mix_bayes; }
+@test "mix: mean, geomean and oracle equal their formulas" { unit mix_rules; }
+@test "ppl: bootstrap intervals agree with the normal approximation" { unit ppl_bootstrap; }
+@test "ppl: accuracy equals a direct count, whatever the order" { unit ppl_choices; }
+
 @test "unit: every program in test/unit is listed in this file" {
     for source in "$root"/test/unit/*.c; do
         name=$(basename "$source" .c)
