@@ -12,15 +12,17 @@
 #include <stdint.h>
 
 struct buffer;
-struct threads;
 struct vocabulary;
 
 // Load a tokenizer.json. What the file asks for and we do not implement is ERROR_INPUT by name.
 int vocabulary_load(struct vocabulary **v, const char *path);
 void vocabulary_free(struct vocabulary *v);
-int vocabulary_save(const struct vocabulary *v, const char *path); // tokenizer.json, atomically
+// Write tokenizer.json, atomically; path NULL or "-": standard output. Byte for byte what Hugging Face tokenizers
+// 0.23 saves for the same vocabulary.
+int vocabulary_save(const struct vocabulary *v, const char *path);
 
 uint32_t vocabulary_size(const struct vocabulary *v);             // V, special tokens included
+uint32_t vocabulary_merges(const struct vocabulary *v);           // how many
 uint32_t vocabulary_end_of_text(const struct vocabulary *v);      // UINT32_MAX where it has none
 struct digest vocabulary_digest(const struct vocabulary *v);      // of (id, bytes, special) and the merges in order
 const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size); // special: size 0
@@ -32,14 +34,16 @@ int encoder_new(struct encoder **e, const struct vocabulary *v);
 void encoder_free(struct encoder *e);
 int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids);
 
-// Learn merges: feed documents, then make the vocabulary. Ties go to the pair with the smaller ids, the same
-// result whatever the number of threads. size counts the 256 bytes, the merges and the end-of-text token.
-// size = 257 learns none: a byte vocabulary.
+// Learn merges: feed documents, then make the vocabulary. The most frequent pair of neighbours is merged first;
+// ties go to the pair with the smaller ids. The result does not depend on the order of the documents.
+// Ids: the 256 bytes in the order of GPT-2's alphabet, the merges, the end-of-text token last, `size` in all;
+// fewer where the text runs out of pairs. size = 257 learns none: a byte vocabulary.
 struct learner;
 int learner_new(struct learner **l);
 void learner_free(struct learner *l);
 int learner_add(struct learner *l, const uint8_t *text, size_t size);
-int learner_finish(struct learner *l, uint32_t size, struct threads *threads, struct vocabulary **v);
+uint32_t learner_words(const struct learner *l); // distinct words so far
+int learner_finish(struct learner *l, uint32_t size, struct vocabulary **v);
 
 // Split text into words by GPT-2's pattern; calls back with each word's bytes. Malformed UTF-8 bytes are each
 // their own "other" character.

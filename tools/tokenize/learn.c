@@ -1,0 +1,62 @@
+#include "base/error.h"
+#include "base/tool.h"
+#include "text/vocabulary.h"
+#include "tokenize/document_split.h"
+#include "tokenize/jobs.h"
+
+#include <inttypes.h>
+
+struct learning {
+    struct learner *learner;
+    struct document_split split;
+    int part;
+    uint64_t documents, bytes; // of the part
+};
+
+static int take_document(void *context, const struct document *document, const char *domain) {
+    struct learning *l = context;
+    (void)domain;
+    if (l->split.count > 0 && document_split_part(&l->split, document->text, document->size) != l->part)
+        return OK;
+    l->documents++;
+    l->bytes += document->size;
+    return learner_add(l->learner, document->text, document->size);
+}
+
+static int find_part(struct learning *l, const struct text_job *job, const char *part) {
+    if (!job->split)
+        return OK;
+    int code = document_split_parse(&l->split, job->split);
+    if (code != OK || !part)
+        return code;
+    l->part = document_split_find(&l->split, part);
+    return l->part >= 0 ? OK : error_set(ERROR_USAGE, "--part '%s': not in --split", part);
+}
+
+int learn_vocabulary(const struct text_job *job, const char *part, uint32_t size) {
+    struct learning l = {0};
+    struct text_totals totals;
+    struct vocabulary *vocabulary = NULL;
+    double start = clock_seconds();
+    int code = find_part(&l, job, part);
+    if (code == OK)
+        code = learner_new(&l.learner);
+    if (code == OK)
+        code = text_each(job, take_document, &l, &totals);
+    if (code == OK)
+        code = learner_finish(l.learner, size, &vocabulary);
+    if (code == OK)
+        code = vocabulary_save(vocabulary, job->output);
+    if (code == OK) {
+        tool_notice("%" PRIu64 " documents, %" PRIu64 " bytes, %u distinct words; %u merges, vocabulary of %u, in %.1f s",
+                    l.documents, l.bytes, learner_words(l.learner), vocabulary_merges(vocabulary),
+                    vocabulary_size(vocabulary), clock_seconds() - start);
+        if (vocabulary_size(vocabulary) < size)
+            tool_notice("the vocabulary has %u tokens, not %u: no pair is left to merge", vocabulary_size(vocabulary),
+                        size);
+    }
+    vocabulary_free(vocabulary);
+    learner_free(l.learner);
+    document_split_release(&l.split);
+    return code;
+}

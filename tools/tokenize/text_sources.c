@@ -1,0 +1,166 @@
+#include "tokenize/text_sources.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <fts.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int add(struct text_sources *s, const char *path, uint64_t size) {
+    if ((s->count & (s->count - 1)) == 0) { // full at every power of two
+        int code = memory_resize(&s->items, s->count > 0 ? 2 * (size_t)s->count : 1, sizeof *s->items);
+        if (code != OK)
+            return code;
+    }
+    struct text_source *item = &s->items[s->count];
+    *item = (struct text_source){.path = path ? string_copy(path) : NULL, .size = size};
+    if (path && !item->path)
+        return ERROR_SYSTEM;
+    s->count++;
+    return OK;
+}
+
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(((const struct text_source *)a)->path, ((const struct text_source *)b)->path);
+}
+
+// ---- domains ----
+
+// The part of a path between two of its slashes.
+static char *last_component(const char *begin, const char *end) {
+    while (end > begin && end[-1] == '/')
+        end--;
+    const char *start = end;
+    while (start > begin && start[-1] != '/')
+        start--;
+    return string_copy_n(start, (size_t)(end - start));
+}
+
+// A folder's own name; "." and the like have none but their full one.
+static char *directory_name(const char *begin, const char *end) {
+    char *given = string_copy_n(begin, (size_t)(end - begin));
+    char *full = given ? realpath(*given ? given : ".", NULL) : NULL;
+    char *name = full ? last_component(full, full + strlen(full)) : NULL;
+    if (given && !full)
+        error_set_errno(ERROR_SYSTEM, "%s: cannot find the folder's name", given);
+    free(given);
+    free(full);
+    return name;
+}
+
+static char *file_domain(const char *path) {
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *dot = strchr(name + (*name == '.'), '.');
+    return string_copy_n(name, dot ? (size_t)(dot - name) : strlen(name));
+}
+
+// root: the operand where it is a directory, else NULL.
+static int set_domain(struct text_source *item, const char *root, enum domain_from from) {
+    if (from == DOMAIN_FROM_NONE)
+        return OK;
+    if (!item->path)
+        return error_set(ERROR_USAGE, "--domain-from: standard input has no name; use --domain");
+    if (from == DOMAIN_FROM_FILE) {
+        item->domain = file_domain(item->path);
+    } else {
+        const char *below = root ? item->path + strlen(root) : item->path, *slash;
+        below += strspn(below, "/");
+        slash = strchr(below, '/');
+        if (root && slash)
+            item->domain = string_copy_n(below, (size_t)(slash - below));
+        else if (root)
+            item->domain = directory_name(root, root + strlen(root));
+        else
+            item->domain = directory_name(item->path, strrchr(item->path, '/') ? strrchr(item->path, '/') : item->path);
+    }
+    return item->domain ? OK : ERROR_SYSTEM;
+}
+
+// ---- directories ----
+
+static int visit(struct text_sources *s, FTS *tree, FTSENT *entry) {
+    bool hidden = entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.';
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (hidden)
+            fts_set(tree, entry, FTS_SKIP);
+        return OK;
+    case FTS_F:
+        return hidden ? OK : add(s, entry->fts_path, (uint64_t)entry->fts_statp->st_size);
+    case FTS_DC:
+        return error_set(ERROR_INPUT, "%s: a folder that contains itself", entry->fts_path);
+    case FTS_DNR:
+    case FTS_ERR:
+    case FTS_NS:
+        return hidden ? OK : error_set(ERROR_SYSTEM, "%s: %s", entry->fts_path, strerror(entry->fts_errno));
+    case FTS_SLNONE:
+        return hidden ? OK : error_set(ERROR_SYSTEM, "%s: a link to nothing", entry->fts_path);
+    default: // leaving a folder; sockets, devices and the like
+        return OK;
+    }
+}
+
+static int walk(struct text_sources *s, char *root) {
+    char *const roots[] = {root, NULL};
+    FTS *tree = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    if (!tree)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot walk the folder", root);
+    int first = s->count, code = OK;
+    FTSENT *entry;
+    while (code == OK && (entry = fts_read(tree)))
+        code = visit(s, tree, entry);
+    fts_close(tree);
+    if (code == OK && s->count > first)
+        qsort(s->items + first, (size_t)(s->count - first), sizeof *s->items, compare_paths);
+    return code;
+}
+
+int text_sources_collect(struct text_sources *s, int count, char **operands, enum domain_from from) {
+    *s = (struct text_sources){0};
+    bool standard_input = false;
+    char standard[] = "-", *alone[] = {standard};
+    if (count == 0) {
+        count = 1;
+        operands = alone;
+    }
+    int code = OK;
+    for (int i = 0; i < count && code == OK; i++) {
+        struct stat status;
+        int first = s->count;
+        bool directory = path_is_directory(operands[i]);
+        if (strcmp(operands[i], "-") == 0) {
+            code = standard_input ? error_set(ERROR_USAGE, "standard input is named twice") : add(s, NULL, 0);
+            standard_input = true;
+        } else if (directory) {
+            code = walk(s, operands[i]);
+        } else if (stat(operands[i], &status) != 0) {
+            code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", operands[i]);
+        } else {
+            code = add(s, operands[i], S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0);
+        }
+        for (int k = first; k < s->count && code == OK; k++)
+            code = set_domain(&s->items[k], directory ? operands[i] : NULL, from);
+    }
+    bool known = true;
+    for (int k = 0; k < s->count; k++) {
+        known = known && s->items[k].path;
+        s->size += s->items[k].size;
+    }
+    if (!known)
+        s->size = 0;
+    if (code != OK)
+        text_sources_release(s);
+    return code;
+}
+
+void text_sources_release(struct text_sources *s) {
+    for (int i = 0; i < s->count; i++) {
+        free(s->items[i].path);
+        free(s->items[i].domain);
+    }
+    free(s->items);
+    *s = (struct text_sources){0};
+}

@@ -1,0 +1,28 @@
+// Where the text is: the operands as a list of files, with the domain that a place stands for.
+#ifndef TACIT_TOKENIZE_TEXT_SOURCES_H
+#define TACIT_TOKENIZE_TEXT_SOURCES_H
+
+#include <stdint.h>
+
+enum domain_from { DOMAIN_FROM_NONE, DOMAIN_FROM_DIR, DOMAIN_FROM_FILE };
+
+struct text_source {
+    char *path;    // NULL: standard input
+    char *domain;  // NULL: none
+    uint64_t size; // bytes; 0 where it is no regular file
+};
+
+struct text_sources {
+    struct text_source *items;
+    int count;
+    uint64_t size; // of all; 0 where one is unknown
+};
+
+// Operands in their order; a directory is its regular files, recursively, hidden ones left out, in byte order of
+// their paths (as `find DIR -type f | LC_ALL=C sort`). No operand is standard input. DOMAIN_FROM_DIR: the first
+// folder below the operand (the operand itself for files directly in it, a file operand's own folder).
+// DOMAIN_FROM_FILE: the file's name up to its first dot.
+int text_sources_collect(struct text_sources *s, int count, char **operands, enum domain_from from);
+void text_sources_release(struct text_sources *s);
+
+#endif
