@@ -1,0 +1,148 @@
+// Ids: Hugging Face's (golden), and decode(encode(x)) = x for any bytes.
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "check.h"
+#include "text/vocabulary.h"
+
+#include <stdlib.h>
+
+static char *golden_path(const char *name) {
+    const char *folder = getenv("TACIT_GOLDEN");
+    return string_format("%s/tokenizer/%s", folder ? folder : "test/golden", name);
+}
+
+static void read_golden(const char *name, struct buffer *out) {
+    char *path = golden_path(name);
+    CHECK_OK(file_read(path, 1 << 24, out));
+    free(path);
+}
+
+static struct vocabulary *load_golden(const char *name) {
+    struct vocabulary *v;
+    char *path = golden_path(name);
+    CHECK_OK(vocabulary_load(&v, path));
+    free(path);
+    return v;
+}
+
+// The ids of a NUL-separated document file, a line of decimal numbers per document.
+static void check_ids(const char *vocabulary, const char *expected) {
+    struct buffer text = {0}, lines = {0}, got = {0}, ids = {0};
+    struct vocabulary *v = load_golden(vocabulary);
+    struct encoder *e;
+    CHECK_OK(encoder_new(&e, v));
+    read_golden("documents.txt", &text);
+    read_golden(expected, &lines);
+    for (size_t at = 0; at <= text.size;) {
+        size_t size = strlen((const char *)text.data + at); // file_read puts a 0 behind the last one
+        buffer_clear(&ids);
+        CHECK_OK(encoder_encode(e, text.data + at, size, &ids));
+        for (size_t i = 0; i < ids.size / 4; i++)
+            CHECK_OK(buffer_append_format(&got, "%s%u", i > 0 ? " " : "", ((const uint32_t *)ids.data)[i]));
+        CHECK_OK(buffer_append_string(&got, "\n"));
+        at += size + 1;
+    }
+    CHECK_EQUAL_INT(got.size, lines.size);
+    size_t same = 0;
+    while (same < got.size && same < lines.size && got.data[same] == lines.data[same])
+        same++;
+    CHECK_EQUAL_INT(same, lines.size);
+    encoder_free(e);
+    vocabulary_free(v);
+    buffer_release(&text);
+    buffer_release(&lines);
+    buffer_release(&got);
+    buffer_release(&ids);
+}
+
+static bool comes_back(struct encoder *e, const struct vocabulary *v, const uint8_t *text, size_t size) {
+    struct buffer ids = {0}, back = {0};
+    CHECK_OK(encoder_encode(e, text, size, &ids));
+    for (size_t i = 0; i < ids.size / 4; i++) {
+        size_t n;
+        const uint8_t *bytes = vocabulary_bytes(v, ((const uint32_t *)ids.data)[i], &n);
+        CHECK_OK(buffer_append(&back, bytes, n));
+    }
+    bool same = back.size == size && (size == 0 || memcmp(back.data, text, size) == 0);
+    buffer_release(&ids);
+    buffer_release(&back);
+    return same;
+}
+
+static void round_trips(void) {
+    enum { ROUNDS = 3000, MOST = 200 };
+    static const char alphabet[] = "the aing  'sre\n\t12\xd0\xb0\xe4\xb8\x80\xff!";
+    struct vocabulary *v = load_golden("tokenizer.json");
+    struct encoder *e;
+    CHECK_OK(encoder_new(&e, v));
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        uint8_t text[MOST];
+        size_t size = random_below(1, 2 * round, 0, MOST);
+        for (size_t i = 0; i < size; i++) {
+            uint64_t r = random_bits(1, 2 * round + 1, i);
+            text[i] = (uint8_t)(round % 2 ? r : (uint64_t)alphabet[r % (sizeof alphabet - 1)]);
+        }
+        CHECK(comes_back(e, v, text, size));
+    }
+    encoder_free(e);
+    vocabulary_free(v);
+}
+
+// One word of four megabytes: only an encoder whose cost is near linear comes to its end.
+static void long_word(void) {
+    const size_t size = (size_t)4 << 20;
+    struct vocabulary *v = load_golden("tokenizer.json");
+    struct encoder *e;
+    uint8_t *text = malloc(size);
+    CHECK_OK(encoder_new(&e, v));
+    for (size_t i = 0; text && i < size; i++)
+        text[i] = (uint8_t)"theandriver"[random_below(2, 0, i, 11)];
+    CHECK(text && comes_back(e, v, text, size));
+    free(text);
+    encoder_free(e);
+    vocabulary_free(v);
+}
+
+static void special_tokens(void) {
+    struct vocabulary *v = load_golden("foreign.json");
+    struct encoder *e;
+    struct buffer ids = {0};
+    size_t size;
+    CHECK_EQUAL_INT(vocabulary_end_of_text(v), 0);
+    CHECK_EQUAL_STRING(vocabulary_special(v, 0), "<|endoftext|>");
+    CHECK(vocabulary_special(v, 1) == NULL);
+    vocabulary_bytes(v, 0, &size);
+    CHECK_EQUAL_INT(size, 0);
+    CHECK_OK(encoder_new(&e, v));
+    CHECK_OK(encoder_encode(e, (const uint8_t *)"<|endoftext|>", 13, &ids));
+    for (size_t i = 0; i < ids.size / 4; i++)
+        CHECK(((const uint32_t *)ids.data)[i] != 0); // text never makes the token
+    encoder_free(e);
+    vocabulary_free(v);
+    buffer_release(&ids);
+}
+
+// What was loaded is written so that it loads as the same vocabulary.
+static void save_again(void) {
+    static const char *const names[] = {"tokenizer.json", "foreign.json"};
+    for (int i = 0; i < 2; i++) {
+        struct vocabulary *v = load_golden(names[i]), *again;
+        CHECK_OK(vocabulary_save(v, "again.json"));
+        CHECK_OK(vocabulary_load(&again, "again.json"));
+        struct digest a = vocabulary_digest(v), b = vocabulary_digest(again);
+        CHECK(digest_equal(&a, &b));
+        vocabulary_free(v);
+        vocabulary_free(again);
+    }
+}
+
+int main(void) {
+    check_ids("tokenizer.json", "ids.txt");
+    check_ids("foreign.json", "foreign.ids");
+    round_trips();
+    long_word();
+    special_tokens();
+    save_again();
+    return check_report();
+}
