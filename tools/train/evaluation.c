@@ -1,0 +1,80 @@
+// Sequences into batches, and the held-out loss of --eval.
+#include "base/error.h"
+#include "train/train.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+int training_take(struct training *t, const struct record *r, const struct stream_header *h, const char *name) {
+    int64_t limit = t->options->length;
+    uint32_t n = (int64_t)r->count < limit ? r->count : (uint32_t)limit;
+    record_tokens(h, r, 0, n, t->row);
+    for (uint32_t i = 0; i < n; i++)
+        if (t->row[i] >= (uint32_t)t->config.vocab)
+            return error_set(ERROR_INPUT, "%s: sequence %" PRIu64 ": token id %" PRIu32 ", but the model has %d",
+                             name, r->id, t->row[i], t->config.vocab);
+    uint32_t first = r->first < n ? r->first : n;
+    batch_add(&t->batch, t->row, (int)n, first > 0 ? (int)first : 1);
+    return OK;
+}
+
+static int score_batch(struct training *t, double *nats, int64_t *predicted) {
+    struct batch *b = &t->batch;
+    if (b->count == 0)
+        return OK;
+    int S = batch_pack(b, 0, b->count, t->tokens, t->targets);
+    int code = model_score(t->model, t->tokens, t->targets, b->count, S, t->scores);
+    for (int i = 0; i < b->count * S && code == OK; i++)
+        *nats -= (double)t->scores[i];
+    *predicted += b->predicted;
+    batch_clear(b);
+    return code;
+}
+
+static int check_stream(const struct training *t, const struct share *share) {
+    const struct stream *s = share_tokens(share);
+    const struct stream_header *h = stream_header(s);
+    if (h->vocab_size > (uint32_t)t->config.vocab)
+        return error_set(ERROR_INPUT, "%s: vocabulary of %" PRIu32 " tokens, but the model's has %d",
+                         stream_name(s), h->vocab_size, t->config.vocab);
+    if (digest_known(&h->vocab) && digest_known(&t->vocab) && !digest_equal(&h->vocab, &t->vocab)) {
+        char theirs[33], ours[33];
+        digest_format(&h->vocab, theirs);
+        digest_format(&t->vocab, ours);
+        return error_set(ERROR_INPUT, "%s: vocabulary %s, but the training data's is %s", stream_name(s), theirs,
+                         ours);
+    }
+    if (!stream_seekable(s))
+        return error_set(ERROR_USAGE, "--eval: %s is read again and again, so it must be a file", stream_name(s));
+    return OK;
+}
+
+int training_evaluate(struct training *t, double *nats, int64_t *predicted) {
+    const struct train_options *o = t->options;
+    struct share_options part = {(uint64_t)o->eval_sequences.begin,
+                                 o->eval_sequences.end == INT64_MAX ? UINT64_MAX : (uint64_t)o->eval_sequences.end,
+                                 o->eval_assignment, o->eval_assignment ? (uint32_t)o->expert : 0};
+    struct share *share;
+    *nats = 0;
+    *predicted = 0;
+    int code = share_open(&share, o->evaluation, &part);
+    if (code == OK)
+        code = check_stream(t, share);
+    batch_clear(&t->batch);
+    for (bool got = true; code == OK && got;) {
+        struct record r;
+        code = share_next(share, &r, &got);
+        const struct stream *s = share_tokens(share);
+        if (code == OK && got)
+            code = training_take(t, &r, stream_header(s), stream_name(s));
+        if (code == OK && (!got || t->batch.count == o->micro_batch))
+            code = score_batch(t, nats, predicted);
+    }
+    if (code == OK)
+        code = share_finish(share);
+    share_close(share);
+    if (code == OK && !isfinite(*nats))
+        return error_set(ERROR_NUMERIC, "step %" PRId64 ": the loss on %s is %g", t->state.step, o->evaluation,
+                         *nats);
+    return code;
+}

@@ -1,0 +1,37 @@
+// The folder of a run: CKPT.part/ while it trains, CKPT/ once it is done.
+//
+//   CKPT.part/lock        held (flock) by the one process that trains here; its process id
+//   CKPT.part/current     the name of the newest complete generation: "step-1200"
+//   CKPT.part/step-1200/  a generation: a whole checkpoint with optimizer.safetensors and state.json
+//
+// A generation is written under its own name, synced, and only then named in `current`, so that at any moment the
+// newest complete one can be found. Older generations are removed, but for the last K that --keep asks for; they
+// end in CKPT/snapshots/step-N. The last generation is renamed to CKPT/, in exchange for an older CKPT/ if there.
+#ifndef TACIT_TRAIN_FOLDER_H
+#define TACIT_TRAIN_FOLDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct folder {
+    char *final, *part; // CKPT, CKPT.part
+    char *current;      // the newest complete generation's folder; NULL: none
+    int lock;           // descriptor
+};
+
+// Make and lock CKPT.part; ERROR_SYSTEM names the process that holds it. Removes what a killed run left
+// unfinished.
+int folder_open(struct folder *f, const char *checkpoint);
+// Unlock; an empty CKPT.part disappears.
+void folder_close(struct folder *f);
+
+int folder_clear(struct folder *f); // forget all generations
+
+// A fresh, empty folder for generation `step`; free() the name.
+int folder_begin(struct folder *f, int64_t step, char **directory);
+// The generation is complete: make it the current one, keep `keep` older ones.
+int folder_advance(struct folder *f, int64_t step, int64_t keep);
+// CKPT becomes the current generation, CKPT.part disappears; folder_close() follows.
+int folder_finish(struct folder *f);
+
+#endif

@@ -1,0 +1,137 @@
+// Checkpoints of a run: a generation is written whole and found again.
+#include "base/error.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "train/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATE_LIMIT = 1 << 20, TOKENIZER_LIMIT = 1 << 29, STATE_VERSION = 1 };
+
+static const char out_of_memory[] = "out of memory: writing json";
+
+// ---- writing ----
+
+static json_t *describe_state(const struct training *t) {
+    const struct train_state *s = &t->state;
+    return json_pack("{s:I,s:I,s:i,s:b,s:I,s:I,s:I,s:f,s:f,s:f,s:{s:f,s:I},s:I,s:f,s:O,s:o,s:s}", "parameters",
+                     (json_int_t)model_parameters(&t->config), "product_parameters",
+                     (json_int_t)model_product_parameters(&t->config), "version", STATE_VERSION, "complete",
+                     s->complete, "step", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "tokens_run",
+                     (json_int_t)s->tokens_run, "flops", s->flops, "flops_run", s->flops_run, "seconds",
+                     s->seconds, "interval", "nats", s->interval_nats, "predicted",
+                     (json_int_t)s->interval_predicted, "sequences", (json_int_t)feed_drawn(t->feed), "epochs",
+                     feed_epochs(t->feed), "configuration", t->configuration, "position", feed_position(t->feed),
+                     "device", device_describe(t->device));
+}
+
+static int write_state(const struct training *t, const char *directory) {
+    json_t *state = describe_state(t);
+    char *text = state ? json_dumps(state, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
+    char *path = path_join(directory, "state.json");
+    int code = text && path ? file_write(path, text, strlen(text)) : error_set(ERROR_SYSTEM, out_of_memory);
+    json_decref(state);
+    free(text);
+    free(path);
+    return code;
+}
+
+// The tokenizer that was named, or the ancestor's where it has one.
+static int copy_tokenizer(const struct training *t, const char *directory) {
+    const struct train_options *o = t->options;
+    const char *ancestor = o->init ? o->init : o->continued;
+    char *from = NULL, *to = NULL;
+    if (!o->tokenizer && !ancestor)
+        return OK;
+    from = o->tokenizer ? string_copy(o->tokenizer) : path_join(ancestor, "tokenizer.json");
+    to = path_join(directory, "tokenizer.json");
+    int code = from && to ? OK : ERROR_SYSTEM;
+    if (code == OK && (o->tokenizer || path_exists(from))) {
+        struct buffer text = {0};
+        code = file_read(from, TOKENIZER_LIMIT, &text);
+        if (code == OK)
+            code = file_write(to, text.data, text.size);
+        buffer_release(&text);
+    }
+    free(from);
+    free(to);
+    return code;
+}
+
+int training_save(struct training *t) {
+    char *directory;
+    t->state.seconds = clock_seconds() - t->resumed_at;
+    int code = folder_begin(&t->folder, t->state.step, &directory);
+    if (code == OK)
+        code = checkpoint_save(t->model, 0, directory, &t->vocab);
+    if (code == OK)
+        code = checkpoint_save_moments(t->model, 0, directory);
+    if (code == OK)
+        code = copy_tokenizer(t, directory);
+    if (code == OK)
+        code = write_state(t, directory);
+    free(directory);
+    return code == OK ? folder_advance(&t->folder, t->state.step, t->options->keep) : code;
+}
+
+// ---- reading ----
+
+int state_read(json_t **state, const char *directory) {
+    char *path = path_join(directory, "state.json");
+    *state = NULL;
+    int code = path ? OK : ERROR_SYSTEM;
+    if (code == OK && path_exists(path))
+        code = json_read(state, path, STATE_LIMIT);
+    free(path);
+    return code;
+}
+
+static int read_account(struct train_state *s, const json_t *state) {
+    const json_t *interval = json_object_get(state, "interval");
+    const struct {
+        const json_t *object;
+        const char *key;
+        int64_t *value;
+    } integers[] = {{state, "step", &s->step},
+                    {state, "tokens", &s->tokens},
+                    {state, "tokens_run", &s->tokens_run},
+                    {interval, "predicted", &s->interval_predicted}};
+    const struct {
+        const json_t *object;
+        const char *key;
+        double *value;
+    } numbers[] = {{state, "flops", &s->flops},
+                   {state, "flops_run", &s->flops_run},
+                   {state, "seconds", &s->seconds},
+                   {interval, "nats", &s->interval_nats}};
+    int code = OK;
+    for (size_t i = 0; i < sizeof integers / sizeof *integers && code == OK; i++)
+        code = json_get_integer(integers[i].object, integers[i].key, true, 0, INT64_MAX / 2, integers[i].value);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && code == OK; i++)
+        code = json_get_number(numbers[i].object, numbers[i].key, true, numbers[i].value);
+    if (code == OK)
+        code = json_get_boolean(state, "complete", true, &s->complete);
+    return code;
+}
+
+int training_restore(struct training *t) {
+    json_t *state;
+    const char *directory = t->folder.current;
+    int code = state_read(&state, directory);
+    if (code == OK && !state)
+        return error_set(ERROR_INPUT, "%s: has no state.json", directory);
+    if (code == OK) {
+        code = read_account(&t->state, state);
+        if (code != OK)
+            error_prefix(code, "%s/state.json", directory);
+    }
+    if (code == OK)
+        code = feed_restore(t->feed, json_object_get(state, "position"));
+    if (code == OK)
+        code = checkpoint_load(t->model, 0, directory);
+    if (code == OK)
+        code = checkpoint_load_moments(t->model, 0, directory);
+    json_decref(state);
+    return code;
+}

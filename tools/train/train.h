@@ -1,0 +1,121 @@
+// What the parts of train share: the command line, the run, its state.
+#ifndef TACIT_TRAIN_TRAIN_H
+#define TACIT_TRAIN_TRAIN_H
+
+#include "base/json.h"
+#include "base/tool.h"
+#include "model/batch.h"
+#include "model/checkpoint.h"
+#include "model/schedule.h"
+#include "train/feed.h"
+#include "train/folder.h"
+
+// The command line; what it leaves open is filled in by training_settle().
+struct train_options {
+    const char *model, *init, *continued, *tokenizer; // --model, --init, --continue, --tokenizer
+    const char *assignment, *weights;                 // of the training data
+    const char *evaluation, *eval_assignment;         // --eval, --eval-assignment
+    struct range sequences, eval_sequences;
+    int64_t expert; // -1: not given
+    bool resume, restart, plan, json, shuffle;
+    int64_t steps;                      // of this run; 0: one pass over the data
+    int64_t batch, micro_batch, length; // sequences, sequences, tokens; 0: by default
+    int schedule, dtype;                // enum schedule, enum kernel_dtype
+    int64_t warmup, schedule_steps;     // global steps; 0: first step + steps
+    double rate, min_rate;              // peak; floor as a ratio of the peak
+    double beta1, beta2, epsilon, decay, clip;
+    int64_t eval_every, save_every, keep, log_every; // steps; 0: never
+    int count;                                       // TOKENS
+    char **paths;
+    double *weight_list; // parsed --weights, owned
+};
+
+// ---- options.c ----
+
+extern struct train_options train_options; // holds the defaults, then what the parser read
+extern struct option train_option_table[];
+
+// Check what the parser cannot: options that need or exclude each other. Parses --weights.
+int train_options_settle(struct train_options *o);
+
+// The run's account: everything that a resumed run needs beside weights and moments.
+struct train_state {
+    int64_t step, first_step;   // global steps: done, done before this run
+    int64_t tokens, tokens_run; // processed, with the run that --continue goes on from; in this run
+    double flops, flops_run;    // training, with all ancestors; of this run
+    double seconds;             // of this run, over all its resumptions
+    double interval_nats;       // since the last log line
+    int64_t interval_predicted;
+    bool complete;
+};
+
+struct training {
+    struct train_options *options;
+    struct model_config config;
+    struct device *device;
+    struct model *model;
+    struct feed *feed;
+    struct folder folder;
+    struct digest vocab;   // of the streams; zero: unknown
+    json_t *configuration; // what decides the final bytes
+    struct train_state state;
+    int64_t last_step;                // global; 0: when the pipe ends
+    int64_t schedule_steps;           // T
+    struct batch batch;               // one optimizer step
+    uint32_t *row, *tokens, *targets; // one sequence; one micro-batch
+    float *scores;                    // one micro-batch of log-probs
+    double resumed_at;                // clock when this process began to train, less the seconds before
+    double interval_at;               // clock of the latest log line
+    int64_t interval_tokens;          // tokens processed since
+};
+
+// ---- configuration.c ----
+
+// --init or --continue: the ancestor's step, tokens and FLOPs into the state; the model's configuration.
+int training_inherit(struct training *t);
+// Length, micro-batch, steps and schedule, from the options and the data; checks the model against the data.
+int training_settle(struct training *t);
+// t->configuration, for state.json and for the comparison of --resume.
+int training_describe(struct training *t);
+// The first key in which two configurations differ, as `key 'x': WHAT has 1, this command says 2` (ERROR_INPUT).
+// null means unknown and equals everything.
+int configuration_compare(const json_t *there, const json_t *here, const char *what);
+
+// ---- state.c ----
+
+// Write the checkpoint of this moment as a new generation.
+int training_save(struct training *t);
+// Load weights, moments, account and data position from the current generation.
+int training_restore(struct training *t);
+// Read DIRECTORY/state.json; *state is NULL where there is none. json_decref() it.
+int state_read(json_t **state, const char *directory);
+
+// ---- evaluation.c ----
+
+// Append a sequence, cut to --length, to t->batch. ERROR_INPUT where a token id is none of the model's.
+int training_take(struct training *t, const struct record *r, const struct stream_header *h, const char *name);
+// -log-probs of --eval under the model, summed, and the number of predicted tokens.
+int training_evaluate(struct training *t, double *nats, int64_t *predicted);
+
+// ---- report.c ----
+
+// One line of --log for the latest optimizer step, and one for an evaluation.
+int report_step(struct training *t, double rate, double norm);
+int report_evaluation(struct training *t, double nats, int64_t predicted);
+// Prepare the log of a resumed run: drop lines beyond the step from which it goes on.
+int report_resume(int64_t step);
+
+// ---- loop.c ----
+
+// The model (not yet its weights) and the batches.
+int training_allocate(struct training *t);
+
+// Train from t->state to the end and put the checkpoint in place. A SIGINT, SIGTERM or SIGHUP saves first.
+int training_run(struct training *t);
+
+// ---- plan.c ----
+
+// --plan: parameters, FLOPs, memory, an estimate of tokens/s, on standard output.
+int training_plan(struct training *t);
+
+#endif
