@@ -34,7 +34,8 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
             $(if $(filter 1,$(WERROR)),-Werror)
 CPPFLAGS += -D_GNU_SOURCE -Ilib -Itools
 CFLAGS_ALL = -std=c11 -g $(OPT) $(WARNINGS) -fno-common -pthread $(SANITIZE) $(CFLAGS)
-KERNEL_FLAGS := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
+KERNEL_FLAGS := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast \
+                -Wno-psabi # vectors stay within inlined functions: how a narrower processor passes them is no matter
 LDLIBS_ALL = -ldnnl -lgomp -lzstd -lz -lxxhash -ljansson -lutf8proc -lm -ldl -pthread $(LDLIBS)
 
 LIB_LAYERS := base stream kernels text model

@@ -17,6 +17,11 @@ unit() {
 @test "base: JSON is bounded, checked and written canonically" { unit base_json; }
 @test "base: digests are XXH3-128 in canonical order" { unit base_hash; }
 
+@test "kernels: attention equals float64, its gradient finite differences" { unit kernels_attention; }
+@test "kernels: products and the classifier equal float64, with any threads and models" { unit kernels_products; }
+@test "kernels: embedding, norms and SwiGLU equal float64, with any threads and models" { unit kernels_rows; }
+@test "kernels: the optimizer equals float64, and memory is accounted" { unit kernels_update; }
+
 @test "model: config.json reads as transformers writes it, and counts are the papers'" { unit model_config; }
 @test "model: costs are table 3's to the printed digits" { unit model_cost; }
 @test "model: learning rates follow their schedule" { unit model_schedule; }
