@@ -1,7 +1,7 @@
 // Learning a vocabulary: count words, then join the most frequent pair until the vocabulary is full.
 //
-// Where two merges make the same string ("aa" + "a" after "a" + "aa"), both are kept and share one id, as Hugging
-// Face's trainer does; it then goes on with counts that are off (the pair may be merged twice), which we do not copy.
+// A new token is never one that exists already: no merge ever crossed the borders of its occurrence, so the same
+// merges in the same order made its inside everywhere, and a string has one last pair that makes it.
 #include "base/error.h"
 #include "text/merging.h"
 #include "text/vocabulary_private.h"
@@ -25,7 +25,7 @@ void learner_free(struct learner *l) {
 }
 
 static int count_word(void *context, const uint8_t *word, size_t size) {
-    return word_counts_add(context, word, size, NULL);
+    return word_counts_add(context, word, size);
 }
 
 int learner_add(struct learner *l, const uint8_t *text, size_t size) {
@@ -36,9 +36,7 @@ uint32_t learner_words(const struct learner *l) {
     return word_counts_size(&l->words);
 }
 
-// The token that two tokens make together: known, or the next id.
-static int add_joined(struct vocabulary *v, struct word_counts *known, uint32_t left, uint32_t right,
-                      uint32_t *result) {
+static int add_joined(struct vocabulary *v, uint32_t left, uint32_t right) {
     struct buffer bytes = {0};
     size_t left_size, right_size;
     const uint8_t *left_bytes = vocabulary_bytes(v, left, &left_size);
@@ -47,22 +45,19 @@ static int add_joined(struct vocabulary *v, struct word_counts *known, uint32_t 
     if (code == OK)
         code = buffer_append(&bytes, right_bytes, right_size);
     if (code == OK)
-        code = word_counts_add(known, bytes.data, bytes.size, result);
-    if (code == OK && *result == vocabulary_size(v))
         code = vocabulary_add_token(v, bytes.data, bytes.size);
     buffer_release(&bytes);
     return code;
 }
 
-static int learn_merges(struct vocabulary *v, struct word_counts *known, struct merging *m, uint32_t size) {
-    uint32_t left, right, result;
+static int learn_merges(struct vocabulary *v, struct merging *m, uint32_t size) {
+    uint32_t left, right;
     int code = OK;
-    while (code == OK && vocabulary_size(v) < size && merging_best(m, &left, &right, &result)) {
-        if (result == no_id) {
-            code = add_joined(v, known, left, right, &result);
-            if (code == OK)
-                code = vocabulary_add_merge(v, left, right, result);
-        }
+    while (code == OK && vocabulary_size(v) < size && merging_best(m, &left, &right)) {
+        uint32_t result = vocabulary_size(v);
+        code = add_joined(v, left, right);
+        if (code == OK)
+            code = vocabulary_add_merge(v, left, right, result);
         if (code == OK)
             code = merging_join(m, left, right, result);
     }
@@ -71,7 +66,6 @@ static int learn_merges(struct vocabulary *v, struct word_counts *known, struct 
 
 int learner_finish(struct learner *l, uint32_t size, struct vocabulary **out) {
     struct vocabulary *v = NULL;
-    struct word_counts known = {0}; // tokens by their bytes; a token's number is its id
     struct merging m = {0};
     uint8_t order[BYTES];
     uint32_t byte_id[BYTES];
@@ -83,15 +77,12 @@ int learner_finish(struct learner *l, uint32_t size, struct vocabulary **out) {
     for (uint32_t id = 0; id < BYTES && code == OK; id++) {
         byte_id[order[id]] = id;
         code = vocabulary_add_token(v, &order[id], 1);
-        if (code == OK)
-            code = word_counts_add(&known, &order[id], 1, NULL);
     }
     if (code == OK && size > BYTES + 1)
         code = merging_new(&m, &l->words, byte_id);
     if (code == OK)
-        code = learn_merges(v, &known, &m, size - 1);
+        code = learn_merges(v, &m, size - 1);
     merging_release(&m);
-    word_counts_release(&known);
     if (code == OK)
         code = vocabulary_add_special(v, END_OF_TEXT, false);
     if (code == OK)

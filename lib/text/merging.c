@@ -99,7 +99,7 @@ static int find_pair(struct merging *m, uint32_t left, uint32_t right, uint32_t 
     }
     *index = m->pair_count++;
     m->slots[i] = m->pair_count;
-    m->pairs[*index] = (struct pair){.key = key, .result = UINT32_MAX};
+    m->pairs[*index] = (struct pair){.key = key};
     return OK;
 }
 
@@ -132,11 +132,6 @@ static int remove_place(struct merging *m, uint32_t left, uint32_t right, int64_
     return code;
 }
 
-// What a pair competes with: the encoder joins a known merge before it comes to any later one, so here too.
-static int64_t effective_count(const struct pair *p) {
-    return p->count > 0 && p->result != UINT32_MAX ? INT64_MAX : p->count;
-}
-
 // Make what grew since the last call candidates.
 static int push_touched(struct merging *m) {
     const uint32_t *touched = (const uint32_t *)m->touched.data;
@@ -144,9 +139,8 @@ static int push_touched(struct merging *m) {
     for (size_t i = 0; i < m->touched.size / sizeof *touched && code == OK; i++) {
         struct pair *p = &m->pairs[touched[i]];
         p->touched = false;
-        int64_t count = effective_count(p);
-        if (count > 0)
-            code = heap_push(&m->heap, (struct candidate){count, p->key, touched[i]});
+        if (p->count > 0)
+            code = heap_push(&m->heap, (struct candidate){p->count, p->key, touched[i]});
     }
     buffer_clear(&m->touched);
     return code;
@@ -220,31 +214,22 @@ void merging_release(struct merging *m) {
     *m = (struct merging){0};
 }
 
-bool merging_best(struct merging *m, uint32_t *left, uint32_t *right, uint32_t *result) {
+bool merging_best(struct merging *m, uint32_t *left, uint32_t *right) {
     while (m->heap.size > 0) {
         struct candidate top = *(const struct candidate *)m->heap.data;
         const struct pair *p = &m->pairs[top.pair];
-        int64_t count = effective_count(p);
-        if (count <= 0) {
+        if (p->count <= 0) {
             heap_replace(&m->heap, NULL);
-        } else if (count < top.count) {
-            top.count = count;
+        } else if (p->count < top.count) {
+            top.count = p->count;
             heap_replace(&m->heap, &top);
         } else {
             *left = (uint32_t)(p->key >> 32);
             *right = (uint32_t)p->key;
-            *result = p->result;
             return true;
         }
     }
     return false;
-}
-
-static int compare_places(const void *a, const void *b) {
-    uint32_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
 }
 
 // Join the pair at a place where it stands: recount the neighbours, rewrite the symbols.
@@ -269,22 +254,18 @@ static int join_at(struct merging *m, uint32_t place, uint32_t left, uint32_t ri
 }
 
 int merging_join(struct merging *m, uint32_t left, uint32_t right, uint32_t result) {
-    uint32_t *length = (uint32_t *)m->lengths.data, index;
-    int code = OK;
-    if (result == m->lengths.size / sizeof *length) {
-        uint32_t sum = length[left] + length[right];
-        code = buffer_append(&m->lengths, &sum, sizeof sum);
-        length = (uint32_t *)m->lengths.data;
-    }
+    const uint32_t *length = (const uint32_t *)m->lengths.data;
+    uint32_t sum = length[left] + length[right], index;
+    int code = buffer_append(&m->lengths, &sum, sizeof sum);
     if (code == OK)
         code = find_pair(m, left, right, &index);
     if (code != OK)
         return code;
-    m->pairs[index].result = result;
+    length = (const uint32_t *)m->lengths.data;
     uint32_t *places = m->pairs[index].places, n = m->pairs[index].place_count;
-    m->pairs[index].places = NULL; // join_at may add to this very pair, or move the table
+    m->pairs[index].places = NULL; // the pair never comes back
     m->pairs[index].place_count = m->pairs[index].place_room = 0;
-    qsort(places, n, sizeof *places, compare_places);
+    // All places of a pair were noted in one pass, so they ascend: in "aaa" the left "aa" is joined.
     for (uint32_t i = 0; i < n && code == OK; i++)
         if (m->symbols[places[i]] == left && m->symbols[places[i] + length[left]] == right)
             code = join_at(m, places[i], left, right, result);

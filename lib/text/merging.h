@@ -3,7 +3,7 @@
 //
 // A symbol of n bytes takes n places of one array; its id stands at the first and at the last of them, so both
 // neighbours are found without links, and a merge rewrites three numbers. A place in a pair's list may be out of
-// date; it is checked when the pair is merged. All merges together cost O(bytes of distinct words x log).
+// date; it is checked when the pair is merged. All merges together visit O(bytes of distinct words) places.
 #ifndef TACIT_TEXT_MERGING_H
 #define TACIT_TEXT_MERGING_H
 
@@ -16,8 +16,7 @@ struct pair {
     int64_t count;     // weighted places where the two are neighbours now
     uint32_t *places;  // where `left` starts
     uint32_t place_count, place_room;
-    uint32_t result; // once it is a merge: new neighbours of this kind are joined at once; else UINT32_MAX
-    bool touched;    // grew during the current merge
+    bool touched; // grew during the current merge
 };
 
 struct merging {
@@ -38,10 +37,9 @@ struct merging {
 int merging_new(struct merging *m, const struct word_counts *words, const uint32_t byte_id[256]);
 void merging_release(struct merging *m);
 
-// The pair to join next: merges first, then the highest count, then the smaller left and right id. False where no
-// pair is left. *result: what it is joined into where it is a merge already, else UINT32_MAX.
-bool merging_best(struct merging *m, uint32_t *left, uint32_t *right, uint32_t *result);
-// Join every occurrence of the pair that merging_best gave into `result` (a known id, or the next new one).
+// The pair with the highest count, among equals the smaller left, then right id; false where no pair is left.
+bool merging_best(struct merging *m, uint32_t *left, uint32_t *right);
+// Join every occurrence of the pair that merging_best gave into `result`, the next new id.
 int merging_join(struct merging *m, uint32_t left, uint32_t right, uint32_t result);
 
 #endif

@@ -25,7 +25,7 @@ static int grow(struct word_counts *w) {
     return OK;
 }
 
-int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size, uint32_t *index) {
+int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size) {
     uint32_t n = word_counts_size(w);
     if (size >= UINT32_MAX || n >= UINT32_MAX / 2)
         return error_set(ERROR_INPUT, "%s", n >= UINT32_MAX / 2 ? "too many distinct words" : "a word is too long");
@@ -40,8 +40,6 @@ int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size, uin
         struct word *known = &words[k - 1];
         if (known->hash == hash && known->size == size && memcmp(w->bytes.data + known->begin, word, size) == 0) {
             known->count++;
-            if (index)
-                *index = k - 1;
             return OK;
         }
     }
@@ -49,12 +47,9 @@ int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size, uin
     int code = buffer_append(&w->bytes, word, size);
     if (code == OK)
         code = buffer_append(&w->words, &fresh, sizeof fresh);
-    if (code != OK)
-        return code;
-    w->slots[i] = n + 1;
-    if (index)
-        *index = n;
-    return OK;
+    if (code == OK)
+        w->slots[i] = n + 1;
+    return code;
 }
 
 void word_counts_release(struct word_counts *w) {

@@ -17,8 +17,7 @@ struct word {
     uint32_t size;
 };
 
-// Count one occurrence; *index (may be NULL) is the word's number, in the order of first occurrences.
-int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size, uint32_t *index);
+int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size); // one occurrence
 void word_counts_release(struct word_counts *w);
 static inline uint32_t word_counts_size(const struct word_counts *w) {
     return (uint32_t)(w->words.size / sizeof(struct word));

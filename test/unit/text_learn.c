@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { WORDS = 40, LONGEST = 24, SIZE = 300, MERGES_MOST = 4 * SIZE };
+enum { WORDS = 40, LONGEST = 24, SIZE = 300 };
 
 struct row {
     uint32_t ids[LONGEST];
@@ -17,7 +17,7 @@ struct plain {
     struct row rows[WORDS];
     char tokens[SIZE][LONGEST + 1]; // the new ones, by id - 256
     uint32_t tokens_made;
-    struct merge merges[MERGES_MOST];
+    struct merge merges[SIZE];
     int merge_count;
 };
 
@@ -50,18 +50,6 @@ static int count_pair(const struct plain *p, uint32_t left, uint32_t right) {
     return n;
 }
 
-// A merge that is known already and stands again (through a token that a later merge made once more).
-static const struct merge *pending(const struct plain *p) {
-    const struct merge *best = NULL;
-    for (int i = 0; i < p->merge_count; i++) {
-        const struct merge *m = &p->merges[i];
-        bool smaller = !best || m->left < best->left || (m->left == best->left && m->right < best->right);
-        if (smaller && count_pair(p, m->left, m->right) > 0)
-            best = m;
-    }
-    return best;
-}
-
 static bool find_best(const struct plain *p, struct merge *best) {
     int most = 0;
     for (int w = 0; w < WORDS; w++) {
@@ -80,28 +68,21 @@ static bool find_best(const struct plain *p, struct merge *best) {
 
 static void learn_plainly(struct plain *p, const struct vocabulary *bytes) {
     struct merge best;
-    while (256 + p->tokens_made < SIZE - 1 && p->merge_count < MERGES_MOST) {
-        const struct merge *again = pending(p);
-        if (again) {
-            best = *again;
-        } else {
-            if (!find_best(p, &best))
-                return;
-            char *fresh = p->tokens[p->tokens_made];
-            snprintf(fresh, LONGEST + 1, "%s%s", text_of(p, bytes, best.left), text_of(p, bytes, best.right));
-            uint32_t known = 0;
-            while (known < p->tokens_made && strcmp(p->tokens[known], fresh) != 0)
-                known++;
-            best.result = 256 + known;
-            p->tokens_made += known == p->tokens_made;
-            p->merges[p->merge_count++] = best;
-        }
+    while (256 + p->tokens_made < SIZE - 1) {
+        if (!find_best(p, &best))
+            return;
+        char *fresh = p->tokens[p->tokens_made];
+        snprintf(fresh, LONGEST + 1, "%s%s", text_of(p, bytes, best.left), text_of(p, bytes, best.right));
+        for (uint32_t i = 0; i < p->tokens_made; i++)
+            CHECK(strcmp(p->tokens[i], fresh) != 0); // no token is made twice
+        best.result = 256 + p->tokens_made++;
+        p->merges[p->merge_count++] = best;
         for (int w = 0; w < WORDS; w++)
             join(&p->rows[w], &best);
     }
 }
 
-// Words of few letters, so that pairs tie, overlap (aaa) and make the same token twice.
+// Words of few letters, so that pairs tie and overlap (aaa).
 static void compare(uint64_t seed, int letters) {
     static struct plain p;
     struct learner *l;
