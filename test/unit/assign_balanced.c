@@ -114,16 +114,12 @@ static void check_small(uint64_t seed, int n) {
 
 static void check_scores(void) {
     uint32_t best;
-    const float ties[4] = {-2, -1, -1, -3}, nan[3] = {-1, NAN, -INFINITY}, inf[2] = {INFINITY, -1};
+    const float ties[4] = {-2, -1, -1, -3};
     const float lost[3] = {-INFINITY, -INFINITY, -INFINITY}, one[3] = {-INFINITY, -INFINITY, -5};
     CHECK_OK(scores_best(ties, 4, &best));
     CHECK_EQUAL_INT(best, 1);
     CHECK_OK(scores_best(one, 3, &best));
     CHECK_EQUAL_INT(best, 2);
-    CHECK_ERROR(scores_best(nan, 3, &best), ERROR_INPUT);
-    CHECK_MESSAGE("expert 1 is NaN");
-    CHECK_ERROR(scores_best(inf, 2, &best), ERROR_INPUT);
-    CHECK_MESSAGE("expert 0 is +inf");
     CHECK_ERROR(scores_best(lost, 3, &best), ERROR_NUMERIC);
 }
 

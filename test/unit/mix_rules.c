@@ -111,18 +111,6 @@ static void check_lse(void) {
     CHECK(got[0] == -INFINITY);
 }
 
-static void check_values(void) {
-    float v[300];
-    for (int i = 0; i < 300; i++)
-        v[i] = i % 3 ? -(float)i : -INFINITY;
-    CHECK_EQUAL_INT(values_check(v, 300), 300);
-    CHECK_EQUAL_INT(values_check(v, 0), 0);
-    v[299] = INFINITY;
-    CHECK_EQUAL_INT(values_check(v, 300), 299);
-    v[17] = NAN;
-    CHECK_EQUAL_INT(values_check(v, 300), 17);
-}
-
 static void check_prior(void) {
     double *p;
     CHECK_OK(prior_read(&p, "0.5,0.25, 1e-3", 3));
@@ -149,7 +137,6 @@ int main(void) {
     check_oracle();
     check_infinities();
     check_lse();
-    check_values();
     check_prior();
     return check_report();
 }

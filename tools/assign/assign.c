@@ -135,11 +135,6 @@ static int run_begin(struct run *r, uint64_t sequences) {
     return OK;
 }
 
-static int slice_error(const struct assign_job *job, uint64_t held) {
-    return error_set(ERROR_INPUT, "%s: holds %" PRIu64 " sequences, --sequences asks for %" PRIu64 "..%" PRIu64,
-                     stream_name(job->in), held, job->begin, job->end);
-}
-
 // The next record and, where there are scores, its row and arg max.
 static int next_subject(struct run *r, struct record *record, struct subject *s, bool *got) {
     int rc = stream_next(r->job->in, record, got);
@@ -207,6 +202,8 @@ static int finish_output(struct run *r, struct stream_writer *w, int rc) {
     if (w && rc == OK)
         rc = stream_add_parent(w, r->job->in);
     if (w && rc == OK)
+        rc = stream_check_selection(r->job->in);
+    if (w && rc == OK)
         return stream_commit(w, NULL);
     stream_abort(w);
     return rc;
@@ -232,8 +229,6 @@ static int run_direct(struct run *r) {
         rc = write_choice(r, w, &record);
         s.ordinal++;
     }
-    if (rc == OK && job->end != UINT64_MAX && s.ordinal != job->end - job->begin)
-        rc = slice_error(job, job->begin + s.ordinal);
     return finish_output(r, w, rc);
 }
 
@@ -269,8 +264,10 @@ static int gather(struct run *r, struct sorter *sorter, struct spool *columns) {
             return rc;
         s.ordinal++;
     }
-    if (rc == OK && r->job->end != UINT64_MAX && s.ordinal != r->job->end - r->job->begin)
-        rc = slice_error(r->job, r->job->begin + s.ordinal);
+    if (rc == OK)
+        rc = stream_finish(r->job->in);
+    if (rc == OK)
+        rc = stream_check_selection(r->job->in);
     return rc == OK ? run_begin(r, s.ordinal) : rc;
 }
 
@@ -352,10 +349,10 @@ int assign_run(struct assign_job *job) {
     rc = run_init(&r, job);
     bool known = stream_seekable(job->in);
     uint64_t held = known ? stream_count(job->in) : 0;
-    if (rc == OK && known && (job->begin > held || (job->end != UINT64_MAX && job->end > held)))
-        rc = slice_error(job, held);
     if (rc == OK && (job->begin > 0 || job->end != UINT64_MAX))
         rc = stream_select(job->in, job->begin, job->end);
+    if (rc == OK && known)
+        rc = stream_check_selection(job->in);
     if (rc == OK) {
         if (m->sorted || (m->count && !known))
             rc = run_gathered(&r);

@@ -53,14 +53,14 @@ struct assign_job {
     uint64_t runs; // sorted runs that went to disk
 };
 
-// ERROR_INPUT: a score that is NaN or +inf, a slice past the end, a domain without expert; ERROR_NUMERIC: a
-// sequence whose experts are all at -inf; ERROR_USAGE: too little capacity. No output is left behind then.
+// ERROR_INPUT: a slice past the end, a domain without expert; ERROR_NUMERIC: a sequence whose experts are all at
+// -inf; ERROR_USAGE: too little capacity. No output is left behind then.
 int assign_run(struct assign_job *job);
 
 // ---- what the methods are made of ----
 
-// The most likely expert, ties to the lowest index; *best is set. ERROR_INPUT or ERROR_NUMERIC as above, the
-// message without the stream's name.
+// The most likely expert, ties to the lowest index; *best is set. ERROR_NUMERIC where all are at -inf, the message
+// without the stream's name.
 int scores_best(const float *row, uint32_t experts, uint32_t *best);
 
 // The most likely expert that still has room (ties to the lowest index); `best` is the arg max. Some room is left.

@@ -6,18 +6,10 @@
 
 int scores_best(const float *row, uint32_t experts, uint32_t *best) {
     uint32_t b = 0;
-    bool sound = true;
-    for (uint32_t e = 0; e < experts; e++) {
-        sound &= row[e] < INFINITY; // false for NaN too
+    for (uint32_t e = 1; e < experts; e++)
         b = row[e] > row[b] ? e : b;
-    }
     *best = b;
-    if (sound && row[b] > -INFINITY)
-        return OK;
-    for (uint32_t e = 0; e < experts; e++)
-        if (!(row[e] < INFINITY))
-            return error_set(ERROR_INPUT, "the score of expert %u is %s", e, isnan(row[e]) ? "NaN" : "+inf");
-    return error_set(ERROR_NUMERIC, "every expert's score is -inf");
+    return row[b] > -INFINITY ? OK : error_set(ERROR_NUMERIC, "every expert's score is -inf");
 }
 
 uint32_t balanced_choose(const float *row, uint32_t experts, uint32_t best, const uint64_t *room) {

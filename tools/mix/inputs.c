@@ -1,12 +1,9 @@
 #include "inputs.h"
 
-#include "rules.h"
-
 #include "base/error.h"
 #include "base/memory.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 int inputs_open(struct inputs *in, char **paths, uint32_t count) {
@@ -53,14 +50,9 @@ int inputs_next_of(struct inputs *in, uint32_t j, bool *got) {
             return rc;
         in->capacity[j] = capacity;
     }
-    if (r->count == 0)
-        return OK;
-    record_floats(stream_header(in->streams[j]), r, 0, r->count, in->values[j]);
-    uint32_t bad = values_check(in->values[j], r->count);
-    if (bad == r->count)
-        return OK;
-    return error_set(ERROR_INPUT, "%s: sequence with id %" PRIu64 ": the log-prob of prediction %u is %s",
-                     stream_name(in->streams[j]), r->id, bad, isnan(in->values[j][bad]) ? "NaN" : "+inf");
+    if (r->count > 0)
+        record_floats(stream_header(in->streams[j]), r, 0, r->count, in->values[j]);
+    return OK;
 }
 
 int inputs_next(struct inputs *in, bool *got) {

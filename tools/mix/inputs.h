@@ -20,8 +20,7 @@ struct inputs {
 int inputs_open(struct inputs *in, char **paths, uint32_t count);
 void inputs_close(struct inputs *in);
 
-// The same sequence of every stream. ERROR_INPUT names two streams that differ, or a stream, the sequence and the
-// prediction that is NaN or +inf.
+// The same sequence of every stream. ERROR_INPUT names two streams that differ.
 int inputs_next(struct inputs *in, bool *got);
 // The next sequence of stream j alone.
 int inputs_next_of(struct inputs *in, uint32_t j, bool *got);

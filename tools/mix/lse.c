@@ -66,20 +66,3 @@ void lse_columns(const double *rows, uint32_t count, uint32_t n, double *out) {
     for (uint32_t t = 0; t < n; t++)
         out[t] = maximum[t] > -INFINITY ? maximum[t] + log(sum[t]) : -INFINITY;
 }
-
-VECTORISED
-static uint32_t count_unsound(const float *values, uint32_t n) {
-    uint32_t unsound = 0;
-    for (uint32_t t = 0; t < n; t++)
-        unsound += !(values[t] < INFINITY);
-    return unsound;
-}
-
-uint32_t values_check(const float *values, uint32_t n) {
-    uint32_t t = 0;
-    if (count_unsound(values, n) == 0)
-        return n;
-    while (values[t] < INFINITY)
-        t++;
-    return t;
-}

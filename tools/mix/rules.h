@@ -40,7 +40,4 @@ mix_rule mix_oracle;  // the expert of the highest total (ties to the lowest ind
 // out[t] = log sum_j exp(rows[j * MIX_BLOCK + t]) for t < n <= MIX_BLOCK; -inf where all are.
 void lse_columns(const double *rows, uint32_t count, uint32_t n, double *out);
 
-// The first of n values that is NaN or +inf, or n.
-uint32_t values_check(const float *values, uint32_t n);
-
 #endif

@@ -5,7 +5,6 @@
 #include "stream/stream.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 enum { DOMAINS = 65536 };
@@ -41,7 +40,6 @@ static int make_expert_groups(struct collection *c) {
     return rc;
 }
 
-// The log-probs of a record as numbers, none of them NaN or +inf.
 static int load_values(struct collection *c, int which, const struct stream *s, const struct record *r) {
     if (r->count > c->capacity[which]) {
         int rc = memory_resize(&c->values[which], r->count, sizeof **c->values);
@@ -49,14 +47,8 @@ static int load_values(struct collection *c, int which, const struct stream *s, 
             return rc;
         c->capacity[which] = r->count;
     }
-    float *v = c->values[which];
-    if (r->count)
-        record_floats(stream_header(s), r, 0, r->count, v);
-    for (uint32_t i = 0; i < r->count; i++)
-        if (!(v[i] < INFINITY))
-            return error_set(ERROR_INPUT,
-                             "%s: sequence %" PRIu64 " (id %" PRIu64 "): the log-prob of prediction %u is %s",
-                             stream_name(s), c->sequences, r->id, i, isnan(v[i]) ? "NaN" : "+inf");
+    if (r->count > 0)
+        record_floats(stream_header(s), r, 0, r->count, c->values[which]);
     return OK;
 }
 

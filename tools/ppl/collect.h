@@ -37,7 +37,7 @@ struct collection {
 };
 
 // Read every stream to its verified end. ERROR_INPUT names two streams that differ in vocabulary, sequences or
-// corpus, and a log-prob that is NaN or +inf.
+// corpus.
 int collection_read(struct collection *c);
 void collection_release(struct collection *c);
 
