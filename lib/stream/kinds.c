@@ -63,6 +63,10 @@ uint64_t payload_size(const struct stream_header *h, uint64_t count) {
     return h->kind == STREAM_ASSIGNMENT ? assignment_size(h) : count * dtypes[h->dtype].size;
 }
 
+uint32_t record_payload_size(const struct stream_header *h, const struct record *r) {
+    return (uint32_t)payload_size(h, r->count);
+}
+
 // ---- which elements are legal ----
 
 static inline uint16_t get_16(const uint8_t *p) {

@@ -197,6 +197,17 @@ int stream_select(struct stream *s, uint64_t begin, uint64_t end) {
     return OK;
 }
 
+int stream_check_selection(const struct stream *s) {
+    uint64_t count = stream_count(s);
+    if (s->begin <= count && (s->stop <= count || s->stop == UINT64_MAX))
+        return OK;
+    if (s->stop == UINT64_MAX)
+        return error_set(ERROR_INPUT, "%s: sequences %" PRIu64 "..: there are only %" PRIu64, s->name, s->begin,
+                         count);
+    return error_set(ERROR_INPUT, "%s: sequences %" PRIu64 "..%" PRIu64 ": there are only %" PRIu64, s->name,
+                     s->begin, s->stop, count);
+}
+
 int stream_next(struct stream *s, struct record *r, bool *got) {
     *got = false;
     if (s->failure != OK)

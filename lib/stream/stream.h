@@ -88,6 +88,9 @@ const char *stream_domain(const struct stream *s, int domain);
 // Take only sequences begin..end-1 in stream order; before the first stream_next. Past the end is not an
 // error here: the caller checks what it got.
 int stream_select(struct stream *s, uint64_t begin, uint64_t end);
+// That the stream has every selected sequence (end = UINT64_MAX: up to its end), else ERROR_INPUT with both
+// ranges. Once the count is known: at once where seekable, on a pipe after stream_finish.
+int stream_check_selection(const struct stream *s);
 
 // The next record, or *got = false at the verified end (of the stream, or of the selection). The payload
 // belongs to the stream and lives until the next call.
@@ -116,6 +119,9 @@ void record_tokens(const struct stream_header *h, const struct record *r, uint32
 void record_floats(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n, float *out);
 uint32_t record_expert(const struct stream_header *h, const struct record *r, uint32_t k);
 float record_expert_weight(const struct stream_header *h, const struct record *r, uint32_t k); // 0 for K = 1
+
+// Bytes of the payload.
+uint32_t record_payload_size(const struct stream_header *h, const struct record *r);
 
 // The same the other way: n elements into a payload of the header's dtype, of at least 4 bytes per element
 // (experts: 6). A finite value beyond f16 saturates; -inf stays -inf.
