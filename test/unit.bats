@@ -42,6 +42,9 @@ unit() {
 @test "text: words are GPT-2's, and classes are Unicode's" { unit text_pretokenize; }
 @test "text: ids are Hugging Face's, and any bytes come back" { unit text_encode; }
 @test "text: merges are the most frequent pairs, counted anew" { unit text_learn; }
+@test "stream: what was written is what is read, in any order and through pipes" { unit stream_roundtrip; }
+@test "stream: every flipped bit, truncation and moved frame is an error with its place" { unit stream_damage; }
+@test "stream: hostile lengths, counts and headers are refused and allocate nothing" { unit stream_hostile; }
 
 @test "unit: every program in test/unit is listed in this file" {
     for source in "$root"/test/unit/*.c; do

@@ -8,7 +8,8 @@ static void refused(const char *path, const char *what, size_t at) {
     int code = read_all(path, &sequences);
     const char *message = error_message(), *name = path ? path : "standard input";
     bool placed = strncmp(message, name, strlen(name)) == 0 &&
-                  (strstr(message, ": frame ") || strstr(message, ": header at byte 0: ")) && strstr(message, " at byte ");
+                  (strstr(message, ": frame ") || strstr(message, ": header at byte 0: ")) &&
+                  strstr(message, " at byte ");
     check_count++;
     if (code != ERROR_INPUT || !placed) {
         check_failures++;
