@@ -1,0 +1,162 @@
+// view: print or check any stream.
+#include "print.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/tool.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FLUSH_SIZE = 1 << 18 };
+
+static bool header, check;
+static struct view_style style;
+static struct range sequences = {0, INT64_MAX};
+
+static struct option options[] = {
+    {.name = "header", .type = OPTION_FLAG, .value = &header, .help = "the header and the end frame as JSON"},
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .value = &style.json,
+     .help = "one JSON object per sequence, instead of TSV"},
+    {.name = "columns",
+     .type = OPTION_FLAG,
+     .value = &style.columns,
+     .help = "predicted, bytes, first, group, choice, gold and norm_length, too"},
+    {.name = "check", .type = OPTION_FLAG, .value = &check, .help = "verify every hash, and say so"},
+    {.name = "sequences",
+     .type = OPTION_RANGE,
+     .value = &sequences,
+     .help = "only sequences A to B-1 in stream order"},
+    {0},
+};
+
+static int flush(struct output *out, struct buffer *text) {
+    int code = output_write(out, text->data, text->size);
+    buffer_clear(text);
+    return code;
+}
+
+static int print_check(struct buffer *text, const char *path) {
+    uint64_t count, frames;
+    int code = stream_check(path, &count, &frames);
+    return code != OK ? code
+                      : buffer_append_format(text, "%s: ok: %" PRIu64 " sequences in %" PRIu64 " frames\n",
+                                             input_name(path), count, frames);
+}
+
+static int print_header(struct buffer *text, struct stream *s) {
+    int code = stream_finish(s); // a pipe's end frame comes last
+    char *json = code == OK ? stream_describe(s) : NULL;
+    if (code == OK)
+        code = json ? buffer_append_format(text, "%s\n", json) : ERROR_SYSTEM;
+    free(json);
+    return code;
+}
+
+static int print_records(struct output *out, struct buffer *text, struct stream *s) {
+    struct record r;
+    bool got = true;
+    int code = stream_select(s, (uint64_t)sequences.begin,
+                             sequences.end == INT64_MAX ? UINT64_MAX : (uint64_t)sequences.end);
+    if (code == OK && stream_seekable(s))
+        code = stream_check_selection(s);
+    while (code == OK && got) {
+        code = stream_next(s, &r, &got);
+        if (code == OK && got)
+            code = view_print_record(text, s, &r, &style);
+        if (code == OK && text->size >= FLUSH_SIZE)
+            code = flush(out, text);
+    }
+    // What came before the damage is shown: whoever looks for it wants to see that much.
+    if (code == ERROR_INPUT && text->size > 0 && !common.output)
+        (void)flush(out, text);
+    if (code == OK)
+        code = stream_finish(s);
+    return code == OK ? stream_check_selection(s) : code;
+}
+
+// Names are printed before the first file, and again where the columns change.
+static int print_names(struct buffer *text, const struct stream *s, struct buffer *names) {
+    struct buffer line = {0};
+    int code = view_print_names(&line, stream_header(s), &style);
+    if (code == OK && (line.size != names->size || memcmp(line.data, names->data, line.size) != 0)) {
+        buffer_clear(names);
+        code = buffer_append(names, line.data, line.size);
+        if (code == OK)
+            code = buffer_append(text, line.data, line.size);
+    }
+    buffer_release(&line);
+    return code;
+}
+
+static int print_file(struct output *out, struct buffer *text, struct buffer *names, const char *path) {
+    struct stream *s;
+    if (check)
+        return print_check(text, path);
+    int code = stream_open(&s, path, STREAM_ANY);
+    if (code != OK)
+        return code;
+    if (!header && !style.json)
+        code = print_names(text, s, names);
+    if (code == OK)
+        code = header ? print_header(text, s) : print_records(out, text, s);
+    stream_close(s);
+    return code;
+}
+
+static int run(int count, char **operands) {
+    char dash[] = "-", *standard_input[] = {dash};
+    struct buffer text = {0}, names = {0};
+    struct output *out;
+    if (header + check + (style.json || style.columns) > 1)
+        return error_set(ERROR_USAGE, "--header, --check and the printing of records exclude each other");
+    if ((header || check) && option_given(options, "sequences"))
+        return error_set(ERROR_USAGE, "--sequences goes with the printing of records only");
+    int code = output_open(&out, common.output, false);
+    if (code != OK)
+        return code;
+    if (count == 0) {
+        operands = standard_input;
+        count = 1;
+    }
+    for (int i = 0; code == OK && i < count; i++) {
+        code = print_file(out, &text, &names, operands[i]);
+        if (code == OK)
+            code = flush(out, &text);
+    }
+    buffer_release(&text);
+    buffer_release(&names);
+    if (code == OK)
+        return output_commit(out);
+    if (!common.output) { // what was printed stands
+        char *message = string_copy(error_message());
+        (void)output_sync(out);
+        error_set(code, "%s", message ? message : "out of memory");
+        free(message);
+    }
+    output_abort(out);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    struct tool tool = {
+        .name = "view",
+        .purpose = "print or check any stream",
+        .synopsis = "[--json] [--columns] [--sequences A..B] [FILE]...\n"
+                    "--header [FILE]...\n"
+                    "--check [FILE]...",
+        .description =
+            "Without --json one line per sequence with tabs between the columns, below a line of their names;\n"
+            "the elements of a sequence stand in one column with spaces between them, and rows per position\n"
+            "with semicolons. Floats have 9 significant digits; -inf is printed as -inf, in JSON as \"-inf\".\n"
+            "A damaged stream ends in exit status 3, with the frame and the byte named.",
+        .example = "view --json --sequences 0..10 corpus.tok | jq .tokens",
+        .see_also = "shard, ppl; docs/formats.md",
+        .options = options,
+        .run = run,
+    };
+    return tool_main(&tool, TOOL_OUTPUT, argc, argv);
+}
