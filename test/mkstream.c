@@ -187,19 +187,19 @@ static uint32_t count_elements(const struct record *r) {
 }
 
 static void random_payload(struct record *r, uint64_t ordinal) {
-    uint64_t seed = (uint64_t)number("seed"), model = (uint64_t)number("model") + 1000;
-    int64_t inf = number("inf");
-    uint64_t base = ordinal << 24;
+    uint64_t seed = (uint64_t)number("seed"), model = (uint64_t)number("model") + 1000, base = ordinal << 24;
+    uint64_t inf = (uint64_t)number("inf"), vocab = header.vocab_size ? header.vocab_size : 65536;
+    bool tokens = header.kind == STREAM_TOKENS;
+    uint64_t expert = tokens ? 0 : random_below(seed, model, base, (uint64_t)number("experts"));
     r->count = count_elements(r);
     make_room(r->count);
     for (uint32_t i = 0; i < r->count; i++) {
-        integers[i] =
-            (uint32_t)(header.kind == STREAM_TOKENS
-                           ? random_below(seed, 999, base + i, header.vocab_size ? header.vocab_size : 65536)
-                           : (random_below(seed, model, base, header.experts ? header.experts : 1) + i) %
-                                 (header.experts ? header.experts : 1));
-        floats[i] =
-            inf && (base + i) % (uint64_t)inf == 0 ? -INFINITY : -(float)exp(random_normal(seed, model, base + i));
+        if (tokens) {
+            integers[i] = (uint32_t)random_below(seed, 999, base + i, vocab);
+            continue;
+        }
+        integers[i] = (uint32_t)((expert + i) % (uint64_t)number("experts"));
+        floats[i] = inf && (base + i) % inf == 0 ? -INFINITY : -(float)exp(random_normal(seed, model, base + i));
     }
 }
 
