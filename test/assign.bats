@@ -75,6 +75,18 @@ balanced_by_hand() {
     done
 }
 
+@test "assign: memory stays bounded where the scores are larger" {
+    (ulimit -d 14000 && assign --version) > /dev/null 2>&1 || skip "no tool runs in 14 MB here"
+    mkstream scores n=60000 experts=64 o=s.scr # 15 MB of scores
+    run_pipe 'cat s.scr | (ulimit -d 14000; assign -q --memory 1M -o a.asg)'
+    assert_exit 0
+    run_pipe 'cat s.scr | (ulimit -d 14000; assign -q --memory 256M -o b.asg)'
+    assert_exit 1
+    assert_absent b.asg
+    assign -q s.scr -o c.asg
+    assert_same a.asg c.asg
+}
+
 @test "assign: loads never exceed the capacity, by default ceil(N/E)" {
     mkstream scores n=1003 experts=4 o=s.scr
     for method in balanced balanced-sequential; do
