@@ -123,7 +123,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 # package:probe, a header or a command
 PACKAGES := gcc:gcc libc6-dev:stdio.h libdnnl-dev:oneapi/dnnl/dnnl.h libzstd-dev:zstd.h zlib1g-dev:zlib.h \
             libxxhash-dev:xxhash.h libjansson-dev:jansson.h libutf8proc-dev:utf8proc.h bats:bats \
-            gnuplot-nox:gnuplot perl:perl xz-utils:xz git:git jq:jq
+            gnuplot-nox:gnuplot perl:perl xz-utils:xz git:git jq:jq zstd:zstd
 deps:
 	@bash build-aux/deps $(PACKAGES)
 

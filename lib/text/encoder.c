@@ -1,5 +1,5 @@
-// Encoding: the pre-tokenizer's words, each merged by rank (lowest first, leftmost among equals), as Hugging Face's
-// BPE does. Short words come from a cache; the merges of a word cost O(n log n) whatever its length.
+// Encoding: the pre-tokenizer's words, each merged by rank (lowest first, leftmost among equals), as Hugging
+// Face's BPE does. Short words come from a cache; the merges of a word cost O(n log n) whatever its length.
 #include "base/error.h"
 #include "text/vocabulary_private.h"
 

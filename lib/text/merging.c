@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { BLOCK = 64, SLOTS_FIRST = 1 << 12 };
-static const uint32_t separator = UINT32_MAX;  // between words
+static const uint32_t separator = UINT32_MAX;     // between words
 static const uint32_t swallowed = UINT32_MAX - 1; // a place inside a symbol that once started one
 
 struct candidate {
@@ -152,7 +152,8 @@ static int spread(struct merging *m, const struct word_counts *words, const uint
     uint32_t n = word_counts_size(words);
     uint64_t places = words->bytes.size + (uint64_t)n + 1;
     if (places >= swallowed)
-        return error_set(ERROR_INPUT, "too much text: %zu bytes of distinct words (at most 4G)", words->bytes.size);
+        return error_set(ERROR_INPUT, "too much text: %zu bytes of distinct words (at most 4G)",
+                         words->bytes.size);
     m->places = (uint32_t)places;
     m->words = (const struct word *)words->words.data;
     m->symbols = memory_new(places, sizeof *m->symbols);

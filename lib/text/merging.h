@@ -12,9 +12,9 @@
 #include <stdbool.h>
 
 struct pair {
-    uint64_t key;      // left << 32 | right
-    int64_t count;     // weighted places where the two are neighbours now
-    uint32_t *places;  // where `left` starts
+    uint64_t key;     // left << 32 | right
+    int64_t count;    // weighted places where the two are neighbours now
+    uint32_t *places; // where `left` starts
     uint32_t place_count, place_room;
     bool touched; // grew during the current merge
 };

@@ -21,10 +21,10 @@ void vocabulary_free(struct vocabulary *v);
 // 0.23 saves for the same vocabulary.
 int vocabulary_save(const struct vocabulary *v, const char *path);
 
-uint32_t vocabulary_size(const struct vocabulary *v);             // V, special tokens included
-uint32_t vocabulary_merges(const struct vocabulary *v);           // how many
-uint32_t vocabulary_end_of_text(const struct vocabulary *v);      // UINT32_MAX where it has none
-struct digest vocabulary_digest(const struct vocabulary *v);      // of (id, bytes, special) and the merges in order
+uint32_t vocabulary_size(const struct vocabulary *v);        // V, special tokens included
+uint32_t vocabulary_merges(const struct vocabulary *v);      // how many
+uint32_t vocabulary_end_of_text(const struct vocabulary *v); // UINT32_MAX where it has none
+struct digest vocabulary_digest(const struct vocabulary *v); // of (id, bytes, special) and the merges in order
 const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size); // special: size 0
 const char *vocabulary_special(const struct vocabulary *v, uint32_t id);                // its text, or NULL
 

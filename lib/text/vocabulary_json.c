@@ -79,7 +79,10 @@ static int check_scheme(const json_t *root) {
     static const struct {
         const char *key;
         bool byte_level;
-    } steps[] = {{"normalizer", false}, {"truncation", false}, {"padding", false}, {"post_processor", true},
+    } steps[] = {{"normalizer", false},
+                 {"truncation", false},
+                 {"padding", false},
+                 {"post_processor", true},
                  {"decoder", true}};
     for (size_t i = 0; code == OK && i < sizeof steps / sizeof *steps; i++)
         code = check_step(root, steps[i].key, steps[i].byte_level);
@@ -120,8 +123,8 @@ static int take_id(struct reading *r, const char *text, const json_t *id, uint32
         return error_set(ERROR_INPUT, "token \"%.64s\": id is not an integer", text);
     json_int_t value = json_integer_value(id);
     if (value < 0 || value >= (json_int_t)r->size)
-        return error_set(ERROR_INPUT, "token \"%.64s\": id %lld is out of range (ids are 0 to %u, each once)", text,
-                         (long long)value, r->size - 1);
+        return error_set(ERROR_INPUT, "token \"%.64s\": id %lld is out of range (ids are 0 to %u, each once)",
+                         text, (long long)value, r->size - 1);
     *out = (uint32_t)value;
     if (r->text[*out])
         return error_set(ERROR_INPUT, "id %u: both \"%.64s\" and \"%.64s\"", *out, r->text[*out], text);

@@ -28,7 +28,8 @@ static int grow(struct word_counts *w) {
 int word_counts_add(struct word_counts *w, const uint8_t *word, size_t size) {
     uint32_t n = word_counts_size(w);
     if (size >= UINT32_MAX || n >= UINT32_MAX / 2)
-        return error_set(ERROR_INPUT, "%s", n >= UINT32_MAX / 2 ? "too many distinct words" : "a word is too long");
+        return error_set(ERROR_INPUT, "%s",
+                         n >= UINT32_MAX / 2 ? "too many distinct words" : "a word is too long");
     if (2 * (uint64_t)n >= w->slot_count) {
         int code = grow(w);
         if (code != OK)

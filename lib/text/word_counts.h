@@ -5,10 +5,10 @@
 #include "base/memory.h"
 
 struct word_counts {
-    struct buffer bytes;  // all distinct words behind each other, in the order of their first occurrence
-    struct buffer words;  // struct word
-    uint32_t *slots;      // index + 1 into words, 0: free; open addressing
-    uint64_t slot_count;  // a power of two; at most half full
+    struct buffer bytes; // all distinct words behind each other, in the order of their first occurrence
+    struct buffer words; // struct word
+    uint32_t *slots;     // index + 1 into words, 0: free; open addressing
+    uint64_t slot_count; // a power of two; at most half full
 };
 
 struct word {

@@ -97,7 +97,7 @@ static void long_word(void) {
     uint8_t *text = malloc(size);
     CHECK_OK(encoder_new(&e, v));
     for (size_t i = 0; text && i < size; i++)
-        text[i] = (uint8_t)"theandriver"[random_below(2, 0, i, 11)];
+        text[i] = (uint8_t) "theandriver"[random_below(2, 0, i, 11)];
     CHECK(text && comes_back(e, v, text, size));
     free(text);
     encoder_free(e);

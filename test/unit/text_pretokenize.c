@@ -51,16 +51,30 @@ static void split_space(void) {
 
 static void split_malformed(void) {
     // Every bad byte is a character that is neither letter, number nor space.
-    CHECK_EQUAL_STRING(split("a\xff\xfe" "b"), "[a][\xff\xfe][b]");
+    CHECK_EQUAL_STRING(split("a\xff\xfe"
+                             "b"),
+                       "[a][\xff\xfe][b]");
     CHECK_EQUAL_STRING(split("a \x80!1"), "[a][ \x80!][1]");
     CHECK_EQUAL_STRING(split("\xc3"), "[\xc3]");
     CHECK_EQUAL_STRING(split("\xc3(a"), "[\xc3(][a]");
-    CHECK_EQUAL_STRING(split("\xc1\x81" "a"), "[\xc1\x81][a]");         // overlong 'A'
-    CHECK_EQUAL_STRING(split("\xe0\x81\x81" "a"), "[\xe0\x81\x81][a]"); // overlong 'A'
-    CHECK_EQUAL_STRING(split("\xf0\x80\x81\x81" "a"), "[\xf0\x80\x81\x81][a]");
-    CHECK_EQUAL_STRING(split("\xed\xa0\x80" "a"), "[\xed\xa0\x80][a]");         // a surrogate
-    CHECK_EQUAL_STRING(split("\xf4\x90\x80\x80" "a"), "[\xf4\x90\x80\x80][a]"); // above U+10FFFF
-    CHECK_EQUAL_STRING(split("\xe4\xb8" "1"), "[\xe4\xb8][1]");                 // cut short
+    CHECK_EQUAL_STRING(split("\xc1\x81"
+                             "a"),
+                       "[\xc1\x81][a]"); // overlong 'A'
+    CHECK_EQUAL_STRING(split("\xe0\x81\x81"
+                             "a"),
+                       "[\xe0\x81\x81][a]"); // overlong 'A'
+    CHECK_EQUAL_STRING(split("\xf0\x80\x81\x81"
+                             "a"),
+                       "[\xf0\x80\x81\x81][a]");
+    CHECK_EQUAL_STRING(split("\xed\xa0\x80"
+                             "a"),
+                       "[\xed\xa0\x80][a]"); // a surrogate
+    CHECK_EQUAL_STRING(split("\xf4\x90\x80\x80"
+                             "a"),
+                       "[\xf4\x90\x80\x80][a]"); // above U+10FFFF
+    CHECK_EQUAL_STRING(split("\xe4\xb8"
+                             "1"),
+                       "[\xe4\xb8][1]"); // cut short
 }
 
 static size_t count_words(char before, uint32_t c) {

@@ -17,11 +17,11 @@ struct byte_source {
     const char *path;
     int fd;
     enum format format;
-    uint64_t consumed;   // bytes read from fd
-    uint8_t *input;      // read and not yet used: begin..end
+    uint64_t consumed; // bytes read from fd
+    uint8_t *input;    // read and not yet used: begin..end
     size_t begin, end;
-    bool at_end;         // of fd
-    bool between;        // of compressed members: a clean place to end
+    bool at_end;  // of fd
+    bool between; // of compressed members: a clean place to end
     z_stream gzip;
     ZSTD_DStream *zstd;
 };
@@ -103,8 +103,8 @@ uint64_t byte_source_consumed(const struct byte_source *s) {
 }
 
 static int broken(const struct byte_source *s, const char *format, const char *cause) {
-    return error_set(ERROR_INPUT, "byte %llu: %s: %s", (unsigned long long)(s->consumed - (s->end - s->begin)), format,
-                     cause);
+    return error_set(ERROR_INPUT, "byte %llu: %s: %s", (unsigned long long)(s->consumed - (s->end - s->begin)),
+                     format, cause);
 }
 
 static int read_plain(struct byte_source *s, uint8_t *data, size_t size, size_t *got) {
@@ -149,7 +149,7 @@ static int read_zstd(struct byte_source *s, uint8_t *data, size_t size, size_t *
 
 int byte_source_read(struct byte_source *s, void *data, size_t size, size_t *got) {
     static int (*const readers[])(struct byte_source *, uint8_t *, size_t, size_t *) = {read_plain, read_gzip,
-                                                                                         read_zstd};
+                                                                                        read_zstd};
     int code = OK;
     *got = 0;
     while (*got < size && code == OK) {

@@ -17,7 +17,8 @@ static int parse_part(struct document_split *s, const char *text, size_t size, d
         return error_set(ERROR_USAGE, "--split '%.*s': not NAME=SHARE", (int)size, text);
     double share = strtod(text + name + 1, &end);
     if (end != text + size || !(share > 0 && share <= 1))
-        return error_set(ERROR_USAGE, "--split '%.*s': a share is a number above 0 and at most 1", (int)size, text);
+        return error_set(ERROR_USAGE, "--split '%.*s': a share is a number above 0 and at most 1", (int)size,
+                         text);
     int code = memory_resize(&s->parts, (size_t)s->count + 1, sizeof *s->parts);
     if (code != OK)
         return code;

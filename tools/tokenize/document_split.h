@@ -1,5 +1,5 @@
-// Splits: named shares of the documents, chosen by a hash of a document's bytes, so that the same text always falls
-// into the same part, in every run, whatever else the corpus holds.
+// Splits: named shares of the documents, chosen by a hash of a document's bytes, so that the same text always
+// falls into the same part, in every run, whatever else the corpus holds.
 #ifndef TACIT_TOKENIZE_DOCUMENT_SPLIT_H
 #define TACIT_TOKENIZE_DOCUMENT_SPLIT_H
 

@@ -28,7 +28,7 @@ static bool ends_with(const char *path, const char *suffix) {
 }
 
 static bool is_json_lines(const char *path) {
-    static const char *const suffixes[] = {".jsonl", ".jsonl.zst", ".jsonl.gz",   ".json.gz",
+    static const char *const suffixes[] = {".jsonl",    ".jsonl.zst", ".jsonl.gz",   ".json.gz",
                                            ".json.zst", ".ndjson",    ".ndjson.zst", ".ndjson.gz"};
     for (size_t i = 0; path && i < sizeof suffixes / sizeof *suffixes; i++)
         if (ends_with(path, suffixes[i]))
@@ -39,7 +39,10 @@ static bool is_json_lines(const char *path) {
 // ---- separators ----
 
 static int digit_value(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : 99;
 }
 
 // Digits of a base, at most `most` of them; the number of digits, or 0.
@@ -182,7 +185,8 @@ static int parse_record(struct documents *d, const struct document *line, struct
         code = error_set(ERROR_INPUT, "key '%s': %s", o->field, text ? "not a string" : "missing");
     if (code != OK)
         return code;
-    *document = (struct document){.text = (const uint8_t *)json_string_value(text), .size = json_string_length(text)};
+    *document =
+        (struct document){.text = (const uint8_t *)json_string_value(text), .size = json_string_length(text)};
     return o->domain_field ? json_get_string(d->record, o->domain_field, true, &document->domain) : OK;
 }
 

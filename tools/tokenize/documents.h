@@ -34,7 +34,8 @@ void documents_close(struct documents *d); // NULL is allowed
 int documents_next(struct documents *d, struct document *document, bool *got);
 uint64_t documents_consumed(const struct documents *d); // bytes read from the file itself
 
-// Bytes of a separator as typed: C's escapes \0 \a \b \f \n \r \t \v \\ \xHH \OOO. ERROR_USAGE otherwise, and for none.
+// Bytes of a separator as typed: C's escapes \0 \a \b \f \n \r \t \v \\ \xHH \OOO. ERROR_USAGE otherwise, and for
+// none.
 int separator_parse(const char *text, struct buffer *bytes);
 
 #endif

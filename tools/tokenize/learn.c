@@ -48,12 +48,13 @@ int learn_vocabulary(const struct text_job *job, const char *part, uint32_t size
     if (code == OK)
         code = vocabulary_save(vocabulary, job->output);
     if (code == OK) {
-        tool_notice("%" PRIu64 " documents, %" PRIu64 " bytes, %u distinct words; %u merges, vocabulary of %u, in %.1f s",
+        tool_notice("%" PRIu64 " documents, %" PRIu64
+                    " bytes, %u distinct words; %u merges, vocabulary of %u, in %.1f s",
                     l.documents, l.bytes, learner_words(l.learner), vocabulary_merges(vocabulary),
                     vocabulary_size(vocabulary), clock_seconds() - start);
         if (vocabulary_size(vocabulary) < size)
-            tool_notice("the vocabulary has %u tokens, not %u: no pair is left to merge", vocabulary_size(vocabulary),
-                        size);
+            tool_notice("the vocabulary has %u tokens, not %u: no pair is left to merge",
+                        vocabulary_size(vocabulary), size);
     }
     vocabulary_free(vocabulary);
     learner_free(l.learner);

@@ -74,7 +74,8 @@ static int set_domain(struct text_source *item, const char *root, enum domain_fr
         else if (root)
             item->domain = directory_name(root, root + strlen(root));
         else
-            item->domain = directory_name(item->path, strrchr(item->path, '/') ? strrchr(item->path, '/') : item->path);
+            item->domain =
+                directory_name(item->path, strrchr(item->path, '/') ? strrchr(item->path, '/') : item->path);
     }
     return item->domain ? OK : ERROR_SYSTEM;
 }

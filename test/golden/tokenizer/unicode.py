@@ -34,6 +34,7 @@ for c in range(0x110000):
 
 print("// Letters, numbers and white space of Unicode 16.0 as ranges {first, last, class}, ascending.")
 print("// Written by test/golden/tokenizer/unicode.py; included by pretokenize.c alone.")
+print("// clang-format off")
 line = ""
 for first, last, k in ranges:
     item = "{0x%x, 0x%x, %s}," % (first, last, k[0])

@@ -1,0 +1,171 @@
+# tokenize: what may be read: files and folders, lines and separators, JSON lines, gzip and zstd, standard input.
+
+load helpers
+
+tokenizer=$golden/tokenizer/tokenizer.json
+
+# back ARGUMENT...: encode ragged, decode with a bar behind each document.
+back() {
+    tokenize -q -t "$tokenizer" --ragged "$@" | tokenize -t "$tokenizer" --decode --separator '|'
+}
+
+# domains ARGUMENT...: the documents' domains in order.
+domains() {
+    tokenize -q -t "$tokenizer" --ragged "$@" | view --json - | jq -r .domain | tr '\n' ' '
+}
+
+@test "tokenize: a document is a file, a line, or what stands between separators" {
+    printf 'a\nb\0c\n\nd' >text
+    back text | assert_same - <(printf 'a\nb\0c\n\nd|')
+    back --documents line text | assert_same - <(printf 'a|b\0c|d|')
+    back --separator '\0' text | assert_same - <(printf 'a\nb|c\n\nd|')
+    back --separator '\n\n' text | assert_same - <(printf 'a\nb\0c|d|')
+    back --separator 'no such' text | assert_same - <(printf 'a\nb\0c\n\nd|')
+    back --documents line <text | assert_same - <(printf 'a|b\0c|d|')
+    back - --documents line <text | assert_same - <(printf 'a|b\0c|d|')
+}
+
+@test "tokenize: separators are found across the reader's blocks" {
+    # Documents around one and two MiB, where blocks meet, with a separator of 9 bytes.
+    awk 'BEGIN { for (i = 0; i < 40000; i++) printf "%0" (20 + i % 67) "d<|split|>", i }' >text
+    [ "$(stat -c %s text)" -gt 2200000 ]
+    back --separator '<|split|>' text | tr '|' '\n' >got
+    awk 'BEGIN { for (i = 0; i < 40000; i++) printf "%0" (20 + i % 67) "d\n", i }' >expected
+    assert_same got expected
+}
+
+@test "tokenize: gzip and zstd are recognised by content, several members too" {
+    awk 'BEGIN { for (i = 0; i < 60000; i++) print i, "the river carries the sand" }' >text
+    gzip -c text >packed.gz
+    zstd -q -c text >packed.zst
+    head -n 100 text | gzip -c >members
+    tail -n +101 text | gzip -c >>members
+    head -n 100 text | zstd -q -c >frames
+    tail -n +101 text | zstd -q -c >>frames
+    tokenize -q -t "$tokenizer" --length 512 text -o expected.tok
+    for file in packed.gz packed.zst members frames; do
+        tokenize -q -t "$tokenizer" --length 512 "$file" -o got.tok
+        assert_same got.tok expected.tok
+        tokenize -q -t "$tokenizer" --length 512 <"$file" | assert_same - expected.tok
+    done
+}
+
+@test "tokenize: compressed input that is cut or goes on with rubbish exits 3 and leaves nothing" {
+    head -c 200000 /dev/urandom >text
+    gzip -c text >a.gz
+    zstd -q -c text >a.zst
+    for name in a.gz a.zst; do
+        size=$(stat -c %s "$name")
+        for cut in 5 20 1000 $((size / 2)) $((size - 1)); do
+            head -c "$cut" "$name" >cut
+            run tokenize -t "$tokenizer" --length 8 cut -o out.tok
+            assert_exit 3
+            assert_line "tokenize: cut: byte $cut: "
+            assert_absent out.tok
+        done
+        { cat "$name"; echo rubbish; } >more
+        run tokenize -t "$tokenizer" --length 8 more -o out.tok
+        assert_exit 3
+        assert_line "tokenize: more: byte "
+        { head -c 30000 "$name"; printf 'flip'; tail -c +30005 "$name"; } >flipped
+        run tokenize -t "$tokenizer" --length 8 flipped -o out.tok
+        assert_exit 3
+        assert_absent out.tok
+    done
+}
+
+@test "tokenize: JSON lines are known by their names, or by --jsonl" {
+    printf '%s\n' '{"text": "one\ntwo", "id": 1}' '' '  ' '{"n": [1, {"text": "no"}], "text": "thr\u00e9\u0000e"}' >a.jsonl
+    printf '{"text": "last"}' >>a.jsonl
+    printf 'one\ntwo|thr\xc3\xa9\0e|last|' >expected
+    back a.jsonl | assert_same - expected
+    gzip -c a.jsonl >a.jsonl.gz
+    gzip -c a.jsonl >a.json.gz
+    zstd -q -c a.jsonl >a.jsonl.zst
+    for file in a.jsonl.gz a.json.gz a.jsonl.zst; do
+        back "$file" | assert_same - expected
+    done
+    back --jsonl <a.jsonl | assert_same - expected
+    back --documents file a.jsonl | assert_same - <(cat a.jsonl; printf '|')
+    printf '{"text": "no", "body": "yes"}\n' | back --jsonl --field body | assert_same - <(printf 'yes|')
+}
+
+@test "tokenize: a bad JSON line exits 3 with file and line" {
+    while IFS='~' read -r bad cause; do
+        printf '{"text": "fine"}\n\n%s\n{"text": "fine"}\n' "$bad" >bad.jsonl
+        run tokenize -t "$tokenizer" --length 8 bad.jsonl -o out.tok
+        assert_exit 3
+        assert_line "tokenize: bad.jsonl: line 3: $cause"
+        assert_absent out.tok
+    done <<'END'
+{"text": "open~
+{"text": 1}~key 'text': not a string
+{"body": "x"}~key 'text': missing
+["text"]~not a JSON object
+{"text": "x"} {"text": "y"}~
+{"text": "\ud800"}~
+{"text": "x", "text": "y"}~
+END
+}
+
+@test "tokenize: folders are walked in byte order of their paths, hidden files left out" {
+    mkdir -p 'd/a' d/a-b d/.hidden d/B/deep
+    printf 1 >d/B/deep/x
+    printf 2 >d/a-b/x
+    printf 3 >d/a/x
+    printf 4 >d/a/y.txt
+    printf 5 >d/b
+    printf 9 >d/.hidden/x
+    printf 9 >d/a/.x
+    ln -s ../b d/a/z # a link counts as what it points to
+    back d | assert_same - <(printf '1|2|3|4|5|5|')
+    (cd d && find . -type f -o -type l | grep -v '/\.[^/]' | LC_ALL=C sort | xargs cat) >order
+    back d | tr -d '|' | assert_same - order
+    ln -s nowhere d/dangling
+    run tokenize -t "$tokenizer" --length 8 d -o out.tok
+    assert_exit 1
+    assert_line "d/dangling: "
+    rm d/dangling
+    ln -s .. d/a/loop
+    run tokenize -t "$tokenizer" --length 8 d -o out.tok
+    assert_exit 3
+    assert_line "loop: "
+}
+
+@test "tokenize: domains come from folders, files, JSON or --domain" {
+    mkdir -p texts/law/deep texts/math
+    printf 'x' >texts/law/deep/a.txt
+    printf 'x' >texts/law/b.v2.txt
+    printf 'x' >texts/math/c
+    printf 'x' >texts/top
+    assert_equal "$(domains texts)" "default default default default "
+    assert_equal "$(domains --domain mine texts)" "mine mine mine mine "
+    assert_equal "$(domains --domain-from dir texts)" "law law math texts "
+    assert_equal "$(domains --domain-from dir texts/)" "law law math texts "
+    assert_equal "$(domains --domain-from file texts)" "b a c top "
+    assert_equal "$(domains --domain-from dir texts/law/b.v2.txt texts/math/c)" "law math "
+    assert_equal "$(cd texts && domains --domain-from dir .)" "law law math texts "
+    assert_equal "$(cd texts/math && domains --domain-from dir c)" "math "
+    printf '{"text": "x", "source": "web"}\n{"text": "y", "source": "book"}\n' >a.jsonl
+    assert_equal "$(domains --domain-field source a.jsonl)" "web book "
+    printf '{"text": "x"}\n' >b.jsonl
+    run tokenize -t "$tokenizer" --length 8 --domain-field source b.jsonl -o out.tok
+    assert_exit 3
+    assert_line "b.jsonl: line 1: key 'source': missing"
+}
+
+@test "tokenize: an input that is not there exits 1 by name" {
+    printf 'x' >text
+    run tokenize -t "$tokenizer" --length 8 text missing -o out.tok
+    assert_exit 1
+    assert_line "tokenize: missing: "
+    assert_absent out.tok
+}
+
+@test "tokenize: memory does not grow with a file of many documents" {
+    case $build in *-asan) skip "the sanitizer takes memory of its own" ;; esac
+    awk 'BEGIN { for (i = 0; i < 900000; i++) print i, "the river carries the sand and the sand carries the river" }' >text
+    [ "$(stat -c %s text)" -gt 50000000 ]
+    # 48 MiB of data for a text of 57 MB.
+    bash -c "ulimit -d 49152; tokenize -q -t '$tokenizer' --length 512 --documents line text -o out.tok"
+}
