@@ -26,23 +26,21 @@ struct tiles {
     size_t stride;   // elements between models' weights
 };
 
-static const float gelu_slope = 0.7978845608f; // sqrt(2 / pi)
-static const float gelu_cubic = 0.044715f;
+// gelu(x) = x (1 + tanh u) / 2 = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3)
+static const float gelu_linear = 0.7978845608f, gelu_cubic = 0.0356774081f; // u = (linear + cubic x^2) x
+static const float gelu_turn = -2.8853900818f;                             // -2 / ln 2
 
-// gelu(x) = x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)
 static INLINE v16 gelu(v16 x) {
-    v16 u = gelu_slope * (x + gelu_cubic * x * x * x);
-    return x * v16_sigmoid(2.0f * u);
+    v16 u = (gelu_cubic * (x * x) + gelu_linear) * x;
+    return x * v16_logistic2(u * gelu_turn);
 }
 
-// gelu'(x) = s + 2 x s (1 - s) u', s = sigmoid(2u), u' = sqrt(2/pi) (1 + 3 * 0.044715 x^2)
+// gelu'(x) = s + 2 x s (1 - s) u', s = sigmoid(2u). The bound on x^2 keeps u' finite where s (1 - s) is 0.
 static INLINE v16 gelu_derivative(v16 x) {
-    v16 u = gelu_slope * (x + gelu_cubic * x * x * x);
-    v16 slope = gelu_slope * (1.0f + 3.0f * gelu_cubic * x * x);
-    v16 s = v16_sigmoid(2.0f * u);
-    // Far out s (1 - s) is 0 and must win over an infinite slope.
-    v16 bend = s * (1.0f - s);
-    return s + v16_select(bend == 0.0f, v16_set(0), 2.0f * x * bend * slope);
+    v16 square = v16_min(v16_set(1e6f), x * x);
+    v16 s = v16_logistic2((gelu_cubic * square + gelu_linear) * x * gelu_turn);
+    v16 slope = 6.0f * gelu_cubic * square + 2.0f * gelu_linear;
+    return s + s * (1.0f - s) * (x * slope);
 }
 
 static INLINE void apply_tile(enum after after, void *to, const void *from, size_t ld, int rows, int columns,

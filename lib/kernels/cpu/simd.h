@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -119,22 +119,30 @@ static INLINE v16 v16_keep(v16 x, int n) {
 
 static INLINE v16h half_load_n(const uint16_t *p, int n) {
     v16h r = {0};
-    if (n >= 16)
+    if (n >= 16) {
         memcpy(&r, p, sizeof r);
-    else if (n == 8)
-        memcpy(&r, p, 16);
-    else
-        memcpy(&r, p, (size_t)n * sizeof *p);
+        return r;
+    }
+#ifdef __AVX2__
+    if (n == 8) // by way of memory a narrow store and a wide load would wait for each other
+        return (v16h)_mm256_zextsi128_si256(_mm_loadu_si128((const void *)p));
+#endif
+    memcpy(&r, p, (size_t)n * sizeof *p);
     return r;
 }
 
 static INLINE void half_store_n(uint16_t *p, v16h x, int n) {
-    if (n >= 16)
+    if (n >= 16) {
         memcpy(p, &x, sizeof x);
-    else if (n == 8)
-        memcpy(p, &x, 16);
-    else
-        memcpy(p, &x, (size_t)n * sizeof *p);
+        return;
+    }
+#ifdef __AVX2__
+    if (n == 8) {
+        _mm_storeu_si128((void *)p, _mm256_castsi256_si128((__m256i)x));
+        return;
+    }
+#endif
+    memcpy(p, &x, (size_t)n * sizeof *p);
 }
 
 static INLINE v16 v16_from_half(v16h h) {
@@ -167,23 +175,26 @@ static INLINE void c_store_n(void *p, size_t i, v16 x, int n, bool half) {
 
 // ---- sums and functions ----
 
+// Lanes i + step beside lane i, for halving.
+static INLINE v16 v16_down(v16 x, int step) {
+    return __builtin_shuffle(x, (v16_lanes() + step) & 15);
+}
+
 // Sum of the lanes, pairwise.
 static INLINE float v16_sum(v16 x) {
-    float a[16];
-    memcpy(a, &x, sizeof x);
-    for (int step = 8; step > 0; step /= 2)
-        for (int i = 0; i < step; i++)
-            a[i] += a[i + step];
-    return a[0];
+    x += v16_down(x, 8);
+    x += v16_down(x, 4);
+    x += v16_down(x, 2);
+    x += v16_down(x, 1);
+    return x[0];
 }
 
 static INLINE float v16_largest(v16 x) {
-    float a[16];
-    memcpy(a, &x, sizeof x);
-    for (int step = 8; step > 0; step /= 2)
-        for (int i = 0; i < step; i++)
-            a[i] = a[i] > a[i + step] ? a[i] : a[i + step];
-    return a[0];
+    x = v16_max(x, v16_down(x, 8));
+    x = v16_max(x, v16_down(x, 4));
+    x = v16_max(x, v16_down(x, 2));
+    x = v16_max(x, v16_down(x, 1));
+    return x[0];
 }
 
 static INLINE v16 v16_round(v16 x) {
@@ -207,10 +218,8 @@ static INLINE v16 v16_scale(v16 x, v16 n) {
 #endif
 }
 
-// 2^x, relative error below 2e-7; 0 below -150, infinite above 128; NaN stays NaN. The argument is clamped so
-// that -inf gives 0.
-static INLINE v16 v16_exp2(v16 x) {
-    x = v16_min(v16_set(200), v16_max(v16_set(-200), x));
+// 2^x for x in [-200, 200], relative error below 2e-7; 0 below -150, infinite above 128; NaN stays NaN.
+static INLINE v16 v16_exp2_within(v16 x) {
     v16 n = v16_round(x);
     v16 f = x - n;
     v16 p = v16_set(0.00132647f);
@@ -220,6 +229,11 @@ static INLINE v16 v16_exp2(v16 x) {
     p = p * f + 0.69314698f;
     p = p * f + 1.0f;
     return v16_scale(p, n);
+}
+
+// 2^x for x <= 128, -inf included.
+static INLINE v16 v16_exp2(v16 x) {
+    return v16_exp2_within(v16_max(v16_set(-200), x));
 }
 
 // e^x, relative error below 2e-7 (ln 2 in two parts; polynomial of Cephes' expf); limits as above.
@@ -237,8 +251,24 @@ static INLINE v16 v16_exp(v16 x) {
     return v16_scale(p, n);
 }
 
-static INLINE v16 v16_sigmoid(v16 x) {
-    return 1.0f / (1.0f + v16_exp(-x));
+// 1 / x for x in [1e-30, 1e30], within 2 units in the last place.
+static INLINE v16 v16_reciprocal(v16 x) {
+#ifdef __AVX512F__
+    v16 r = (v16)_mm512_rcp14_ps((__m512)x);
+    return r * (2.0f - x * r); // one step of Newton's; the division unit is several times slower
+#else
+    return 1.0f / x;
+#endif
+}
+
+// 1 / (1 + 2^x), which is sigmoid(z) for x = -z / ln 2; never below 1e-30.
+static INLINE v16 v16_logistic2(v16 x) {
+    x = v16_min(v16_set(99), v16_max(v16_set(-99), x));
+    return v16_reciprocal(1.0f + v16_exp2_within(x));
+}
+
+static INLINE v16 v16_sigmoid(v16 z) {
+    return v16_logistic2(z * -1.44269504f);
 }
 
 // ---- transposes ----
