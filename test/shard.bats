@@ -101,6 +101,7 @@ records() {
         diff <(records a | sort) <(records joined | sort)
         assert_equal "$(view --header joined | jq -r .end.corpus)" "$(view --header a | jq -r .end.corpus)"
         assert_equal "$(view --header joined | jq '.end.parents | length')" 3
+        assert_equal "$(view --header part.2 | jq -c .end.parents)" "$(view --header a a.asg | jq -sc 'map(.end.content)')"
     done
 }
 
