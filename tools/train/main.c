@@ -4,8 +4,10 @@
 #include "base/memory.h"
 #include "train/train.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static struct train_options *const o = &train_options;
 
@@ -87,6 +89,16 @@ static int start_model(struct training *t, bool resumes) {
     return code;
 }
 
+// A finished checkpoint is as new as its inputs: make need not ask again.
+static int touch_weights(void) {
+    char *path = path_join(common.output, "model.safetensors");
+    int code = path ? OK : ERROR_SYSTEM;
+    if (code == OK && utimensat(AT_FDCWD, path, NULL, 0) != 0)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot touch", path);
+    free(path);
+    return code;
+}
+
 static int train(struct training *t) {
     bool finished = false, differs = false, resumes = false;
     int code = training_describe(t);
@@ -97,7 +109,7 @@ static int train(struct training *t) {
     if (finished) {
         tool_notice("%s: is complete", common.output);
         discard_leftover();
-        return OK;
+        return touch_weights();
     }
     code = folder_open(&t->folder, common.output);
     if (code == OK)
