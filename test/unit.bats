@@ -46,6 +46,9 @@ unit() {
 @test "stream: every flipped bit, truncation and moved frame is an error with its place" { unit stream_damage; }
 @test "stream: hostile lengths, counts and headers are refused and allocate nothing" { unit stream_hostile; }
 
+@test "train: an epoch takes every sequence once, and a feed goes on where it stopped" { unit train_feed; }
+@test "route: float16 is rounded to nearest even" { unit route_half; }
+
 @test "unit: every program in test/unit is listed in this file" {
     for source in "$root"/test/unit/*.c; do
         name=$(basename "$source" .c)
