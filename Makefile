@@ -82,7 +82,7 @@ $(BUILD)/lib/base/version.o: $(VERSION_STAMP)
 $(LIBRARY): $(call objects,$(LIB_SOURCES))
 	$(call say,ar,$@)
 	@rm -f $@
-	$(Q)ar rcs $@ $^
+	$(Q)ar qcs $@ $^
 
 # link TARGET from its objects and the library
 define link
@@ -102,7 +102,7 @@ TOOL_PARTS := $(call objects,$(filter-out %/main.c,$(TOOL_SOURCES)))
 TOOL_PARTS_LIBRARY := $(BUILD)/libtools.a
 $(TOOL_PARTS_LIBRARY): $(TOOL_PARTS)
 	@rm -f $@
-	$(Q)ar rcs $@ $^
+	$(Q)ar qcs $@ $^
 
 define program_link
 	$(call say,link,$@)
