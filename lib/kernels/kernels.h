@@ -165,7 +165,8 @@ int device_open(struct device **d, const char *name, int threads, enum kernel_dt
 void device_close(struct device *d); // NULL is allowed
 const char *device_describe(const struct device *d); // "cpu (bf16, 2 threads)"; lives as long as the device
 
-// Each backend's entry; the CUDA backend is a shared object beside the tools that exports it.
+// Each backend's entry; the CUDA backend is a shared object beside the tools (or in ../lib, ../lib/tacit) that
+// exports kernels_cuda_open. d->threads holds the number asked for and receives the number used.
 int kernels_cpu_open(struct device *d, int index, enum kernel_dtype dtype);
 
 #endif

@@ -85,6 +85,28 @@ static INLINE void tile_accumulate(float *to, size_t ld, const uint32_t *a, size
     }
 }
 
+// Elements 0..7 (part 0) or 8..15 (part 1) of a and b, alternating.
+static INLINE v16w v16w_interleave(v16w a, v16w b, int part) {
+    const v16w low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    return __builtin_shuffle(a, b, part ? low + 8 : low);
+}
+
+// Transpose 16 x 16 words in place: each of the four stages rotates the 8 bits of (row, column) by one. Not inlined:
+// without AVX-512 a shuffle is dozens of instructions, and it is used in many places.
+static __attribute__((noinline)) void v16w_transpose(v16w r[16]) {
+    for (int stage = 0; stage < 4; stage++) {
+        v16w t[16];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            t[2 * i] = v16w_interleave(r[i], r[i + 8], 0);
+            t[2 * i + 1] = v16w_interleave(r[i], r[i + 8], 1);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = t[i];
+    }
+}
+
 // ---- packing; `from` is element 0 of the first row, rows lie ld elements apart, absent rows are 0 ----
 
 // Rows as they are: to[row][units].

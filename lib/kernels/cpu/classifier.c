@@ -13,7 +13,7 @@ enum {
     MOST_CHUNK = 128,
     LEAST_CHUNK = 32,
     CHUNK_LOGITS = 1536 * 1024, // elements
-    MOST_BATCH = 8192,
+    MOST_BATCH = 2048, // small enough that the logits' gradient is still in cache when dw reads it
     BATCH_BYTES = 32 << 20,
     SUM_SPAN = 4096, // logits summed in float32 lanes before float64 takes over
 };

@@ -138,7 +138,7 @@ static size_t cpu_workspace(const struct device *d, const struct kernel_limits *
     int widest = (l->heads + 2 * l->kv_heads) * l->head_size;
     if (2 * l->feed_forward > widest)
         widest = 2 * l->feed_forward;
-    size_t packing = largest(product_packing_bound(256, 512, widest, s->half),
+    size_t packing = largest(product_packing_bound(384, 768, widest, s->half),
                              product_packing_bound(128, l->vocab, l->hidden, s->half));
     size_t turns = (size_t)l->length * (size_t)l->head_size * sizeof(float);
     return need.shared + turns + (size_t)s->threads * (need.own + packing);

@@ -15,6 +15,11 @@ enum {
 
 enum after { AFTER_NOTHING, AFTER_GELU, AFTER_GELU_BACKWARD };
 
+// Tiles along n: the last one takes up to half a tile more, rather than leave a sliver.
+static int tiles_along(int n, int tile) {
+    return n < tile ? 1 : (n + tile / 2) / tile;
+}
+
 struct tiles {
     struct cpu *s;
     struct product *product[2][2]; // [last row tile][last column tile]
@@ -96,8 +101,8 @@ static void run_tiles(struct tiles *t, int models) {
     bool small = (size_t)t->columns * (size_t)t->inner <= SMALL_WEIGHTS;
     t->row_tile = small ? SMALL_ROW_TILE : ROW_TILE;
     t->column_tile = COLUMN_TILE;
-    t->row_tiles = cpu_pieces((size_t)t->rows, (size_t)t->row_tile);
-    t->column_tiles = cpu_pieces((size_t)t->columns, COLUMN_TILE);
+    t->row_tiles = tiles_along(t->rows, t->row_tile);
+    t->column_tiles = tiles_along(t->columns, COLUMN_TILE);
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++) {
             bool unused = (i == 0 && t->row_tiles == 1) || (j == 0 && t->column_tiles == 1);
@@ -185,7 +190,7 @@ void cpu_add_weight_products(struct cpu *s, const struct kernel_models *m, void 
                              .out = out,
                              .out_tile = out_tile_of(in, out),
                              .in_tile = COLUMN_TILE,
-                             .slabs = cpu_pieces((size_t)rows, SLAB),
+                             .slabs = tiles_along(rows, SLAB),
                              .dw = dw,
                              .dy = dy,
                              .x = x,
@@ -193,8 +198,8 @@ void cpu_add_weight_products(struct cpu *s, const struct kernel_models *m, void 
                              .dy_width = dy_width};
     if (rows == 0)
         return;
-    t.out_tiles = cpu_pieces((size_t)out, (size_t)t.out_tile);
-    t.in_tiles = cpu_pieces((size_t)in, (size_t)t.in_tile);
+    t.out_tiles = tiles_along(out, t.out_tile);
+    t.in_tiles = tiles_along(in, t.in_tile);
     for (int i = 0; i < 8; i++) {
         int slab = i & 1, o = i >> 1 & 1, c = i >> 2;
         if ((!slab && t.slabs == 1) || (!o && t.out_tiles == 1) || (!c && t.in_tiles == 1))

@@ -271,27 +271,4 @@ static INLINE v16 v16_sigmoid(v16 z) {
     return v16_logistic2(z * -1.44269504f);
 }
 
-// ---- transposes ----
-
-// Elements 0..7 (part 0) or 8..15 (part 1) of a and b, alternating.
-static INLINE v16w v16w_interleave(v16w a, v16w b, int part) {
-    const v16w low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    return __builtin_shuffle(a, b, part ? low + 8 : low);
-}
-
-// Transpose 16 x 16 words in place: each of the four stages rotates the 8 bits of (row, column) by one.
-static INLINE void v16w_transpose(v16w r[16]) {
-    for (int stage = 0; stage < 4; stage++) {
-        v16w t[16];
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
-            t[2 * i] = v16w_interleave(r[i], r[i + 8], 0);
-            t[2 * i + 1] = v16w_interleave(r[i], r[i + 8], 1);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; i++)
-            r[i] = t[i];
-    }
-}
-
 #endif
