@@ -35,29 +35,26 @@ ablate-label: $(RUN)/label/report.html
 ifeq ($(CORPUS),)
 corpus := $(RUN)/corpus
 corpus_stamp := $(corpus)/corpus.json
-corpus_documents := --documents separator --separator '\0'
+corpus_documents := --documents separator --separator '\0' $(corpus)/*/
 $(corpus_stamp): $(call variables,corpus,MEGABYTES DOMAINS)
 	$(call stage,corpus,pipelines/corpus/fetch --megabytes $(MEGABYTES) $(if $(DOMAINS),--domains $(DOMAINS)) $(corpus))
 else
 corpus := $(CORPUS)
 corpus_stamp := $(shell find $(CORPUS) -type f -not -name '.*')
-corpus_documents :=
+corpus_documents := $(CORPUS)
 endif
-tokenize_input = $(corpus_documents) --domain-from dir --split $(SPLIT) $(corpus)
-# corpus.json stands beside the domains' folders: it is about the text, not a part of it
-tokenize_corpus = $(corpus_documents) --domain-from dir --split $(SPLIT) \
-    $$(find $(corpus) -mindepth 1 -maxdepth 1 -type d -not -name '.*' | LC_ALL=C sort)
+text = --split $(SPLIT) $(corpus_documents)
 
 # ---- tokens -------------------------------------------------------------------------------------------------
 
 $(RUN)/tokenizer.json: $(corpus_stamp) $(call variables,vocabulary,CORPUS VOCAB SPLIT) | $(tools)
-	$(call stage,vocabulary,$(BIN)/tokenize -q --learn --vocab-size $(VOCAB) $(tokenize_input) -o $@)
+	$(call stage,vocabulary,$(BIN)/tokenize -q --learn --vocab-size $(VOCAB) $(text) -o $@)
 
 split_streams := $(foreach s,train valid test,$(RUN)/tokens.$(s).tok)
 $(split_streams) &: $(RUN)/tokenizer.json $(corpus_stamp) $(call variables,tokens,CORPUS LENGTH SPLIT) | $(tools)
-	$(call stage,tokenize,$(BIN)/tokenize -q -t $< --length $(LENGTH) $(tokenize_input) -o '$(RUN)/tokens.%s.tok')
+	$(call stage,tokenize,$(BIN)/tokenize -q -t $< --length $(LENGTH) --domain-from dir $(text) -o '$(RUN)/tokens.%s.tok')
 
-$(RUN)/%.tok: $(RUN)/tokens.%.tok $(call variables,shuffle,SEED) | $(tools)
+$(foreach s,train valid test,$(RUN)/$(s).tok): $(RUN)/%.tok: $(RUN)/tokens.%.tok $(call variables,shuffle,SEED) | $(tools)
 	$(call stage,shuffle $*,$(BIN)/shard -q --shuffle --seed $(SEED) --level 0 $< -o $@)
 
 # ---- models and budget --------------------------------------------------------------------------------------
@@ -89,7 +86,7 @@ $(RUN)/router/chunk-0.asg: $(RUN)/budget.json $(RUN)/train.tok $(router_stamp) |
 define router_rule
 $(RUN)/router/round-$(1)/expert-$(2)/model.safetensors: $(RUN)/router/chunk-$(3).asg $(RUN)/router.json $(RUN)/tokenizer.json \
     $(if $(filter-out 1,$(1)),$(RUN)/router/round-$(3)/expert-$(2)/model.safetensors)
-	$$(call stage,router $(2) round $(1),$(LAUNCH) $(BIN)/train -q --resume \
+	$$(call stage,router $(2) round $(1),$(LAUNCH) $(BIN)/train -q --resume --restart \
 	  $(if $(filter 1,$(1)),--model $(RUN)/router.json --seed $$$$(($(SEED) * 1000 + $(2))),--continue $(RUN)/router/round-$(3)/expert-$(2)) \
 	  $$(router_options) --tokenizer $(RUN)/tokenizer.json --sequences $$(call chunk,$(3)) --assignment $$< --expert $(2) \
 	  --log $(RUN)/router/round-$(1)/expert-$(2).jsonl -o $$(@D) $(RUN)/train.tok)
@@ -139,25 +136,28 @@ $(RUN)/label/experts.asg: $(RUN)/train.tok $(RUN)/label/labels.tsv $(RUN)/budget
 
 train_stamp := $(call variables,train,RATE WARMUP CLIP DECAY SEED EVALS)
 EVALS ?= 12
-train_options = --lr $(RATE) --schedule cosine --clip $(CLIP) --weight-decay $(DECAY) --seed $(SEED) \
+train_options = --lr $(RATE) --clip $(CLIP) --weight-decay $(DECAY) --seed $(SEED) \
     --tokenizer $(RUN)/tokenizer.json --save-every 2000 $(device_options)
 train_inputs := $(RUN)/train.tok $(RUN)/valid.tok $(RUN)/budget.json $(RUN)/expert.json $(RUN)/tokenizer.json $(train_stamp)
 
-# $(call train_run,BUDGET KEY,MORE OPTIONS)
-train_run = $(LAUNCH) $(BIN)/train -q --resume $(train_options) $(2) --batch $(call budget,$(1).batch) --eval $(RUN)/valid.tok --eval-every $(call budget,$(1).eval_every) \
+# Warm-up, then cosine to a tenth. A trunk stays at its peak, and the experts that branch from it begin the descent.
+from_scratch = --model $(RUN)/expert.json --warmup $(WARMUP)
+
+# $(call train_run,BUDGET KEY,SCHEDULE,MORE OPTIONS)
+train_run = $(LAUNCH) $(BIN)/train -q --resume --restart $(train_options) --schedule $(2) $(3) --batch $(call budget,$(1).batch) --eval $(RUN)/valid.tok --eval-every $(call budget,$(1).eval_every) \
     --log $(@D).jsonl -o $(@D) $(RUN)/train.tok
 
 $(RUN)/trunk/model.safetensors: $(train_inputs) | $(tools)
-	$(call stage,trunk,$(call train_run,.trunk,--model $(RUN)/expert.json --sequences $(call budget,.trunk.range) --steps $(call budget,.trunk.steps)))
+	$(call stage,trunk,$(call train_run,.trunk,constant,$(from_scratch) --sequences $(call budget,.trunk.range) --steps $(call budget,.trunk.steps)))
 $(RUN)/dense-long/model.safetensors $(RUN)/dense-wide/model.safetensors: $(RUN)/dense-%/model.safetensors: $(train_inputs) | $(tools)
-	$(call stage,dense-$*,$(call train_run,.dense.$*,--model $(RUN)/expert.json --steps $(call budget,.dense.$*.steps)))
+	$(call stage,dense-$*,$(call train_run,.dense.$*,cosine,$(from_scratch) --steps $(call budget,.dense.$*.steps)))
 
 trunk := $(if $(filter-out 0 0.0,$(TRUNK)),$(RUN)/trunk/model.safetensors)
 
 # $(call expert_rule,VARIANT,EXPERT)
 define expert_rule
 $(RUN)/$(1)/expert-$(2)/model.safetensors: $(RUN)/$(1)/experts.asg $(RUN)/$(1)/valid.asg $(trunk) $(train_inputs)
-	$$(call stage,$(1): expert $(2),$$(call train_run,.experts,$(if $(trunk),--continue $(RUN)/trunk,--model $(RUN)/expert.json) \
+	$$(call stage,$(1): expert $(2),$$(call train_run,.experts,cosine,$(if $(trunk),--continue $(RUN)/trunk --warmup $$(call budget,.trunk.steps),$(from_scratch)) \
 	  --sequences $$(call budget,.experts.range) --assignment $$< --expert $(2) --eval-assignment $(RUN)/$(1)/valid.asg))
 # evaluation: only its own share; and, for the bounds in the report, everything
 $(RUN)/$(1)/test.$(2).lp: $(RUN)/$(1)/expert-$(2)/model.safetensors $(RUN)/$(1)/test.asg
@@ -186,5 +186,3 @@ $(RUN)/test.dense-%.lp: $(RUN)/dense-%/model.safetensors $(RUN)/test.tok
 # The long runs first, so that the last stages have all cores: see docs/pipelines.md.
 $(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/router/experts.asg $(RUN)/dense-wide/model.safetensors $(RUN)/$(variant)/report.html
 	$(Q)for f in json html txt; do cp $(RUN)/$(variant)/report.$$f $(RUN)/report.$$f; done
-
-.SECONDARY:
