@@ -8,8 +8,7 @@
 enum {
     COLUMN_TILE = 512, // measured (bench/kernels.c): one x tile and one result tile stay in a 1 MiB L2
     ROW_TILE = 256,
-    SMALL_ROW_TILE = 128,
-    SMALL_WEIGHTS = 128 * 1024, // elements; below it smaller tiles cost nothing and share out better
+    SMALL_WEIGHTS = 128 * 1024, // elements; below it smaller tiles of weights cost little and share out better
     SLAB = 1024,                // rows summed by one call of the backward product to the weights
 };
 
@@ -98,8 +97,7 @@ static void run_tiles(struct tiles *t, int models) {
     struct cpu *s = t->s;
     if (models * t->rows == 0)
         return;
-    bool small = (size_t)t->columns * (size_t)t->inner <= SMALL_WEIGHTS;
-    t->row_tile = small ? SMALL_ROW_TILE : ROW_TILE;
+    t->row_tile = ROW_TILE;
     t->column_tile = COLUMN_TILE;
     t->row_tiles = tiles_along(t->rows, t->row_tile);
     t->column_tiles = tiles_along(t->columns, COLUMN_TILE);
