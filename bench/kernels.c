@@ -1,10 +1,10 @@
 // Times every kernel at the shapes of the demo's models and at a middle-sized one, with 1 and 2 threads; ends each
 // table with what a whole training step would take of these kernels alone. The best of several repetitions counts,
 // for other work on the machine only ever adds time.
+#include "kernels/kernels.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/random.h"
-#include "kernels/kernels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +81,8 @@ static void make_arrays(struct bench *b) {
 }
 
 static void free_arrays(struct bench *b) {
-    dptr all[] = {b->x,   b->sum,   b->mean,   b->rstd,    b->norm,     b->qkv,     b->out,  b->lse,
-                  b->pre, b->act,   b->delta,  b->tokens,  b->weights,  b->gradient, b->moments, b->sizes};
+    dptr all[] = {b->x,   b->sum, b->mean,  b->rstd,   b->norm,    b->qkv,      b->out,     b->lse,
+                  b->pre, b->act, b->delta, b->tokens, b->weights, b->gradient, b->moments, b->sizes};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         b->d->k->release(b->d, all[i]);
 }
@@ -249,8 +249,8 @@ static void measure(struct bench *b, const struct row *row) {
         bytes = 30.0 * (double)b->parameters / 4;
     b->step_seconds += times * seconds;
     b->step_flops += times * flops;
-    printf("  %-27s %10.1f us  %7.1f %s  x %d\n", row->name, seconds * 1e6, (flops > 0 ? flops : bytes) / seconds * 1e-9,
-           flops > 0 ? "GFLOP/s" : "GB/s   ", times);
+    printf("  %-27s %10.1f us  %7.1f %s  x %d\n", row->name, seconds * 1e6,
+           (flops > 0 ? flops : bytes) / seconds * 1e-9, flops > 0 ? "GFLOP/s" : "GB/s   ", times);
 }
 
 static int bench_shape(const struct shape *s, enum kernel_dtype dtype, int threads) {
@@ -262,8 +262,8 @@ static int bench_shape(const struct shape *s, enum kernel_dtype dtype, int threa
     printf("%s, %s\n", s->name, device_describe(b.d));
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         measure(&b, &table[i]);
-    printf("  a training step: %.2f ms, %.0f tokens/s, %.1f GFLOP/s\n\n", b.step_seconds * 1e3, b.rows / b.step_seconds,
-           b.step_flops / b.step_seconds * 1e-9);
+    printf("  a training step: %.2f ms, %.0f tokens/s, %.1f GFLOP/s\n\n", b.step_seconds * 1e3,
+           b.rows / b.step_seconds, b.step_flops / b.step_seconds * 1e-9);
     int code = b.d->k->synchronize(b.d);
     free_arrays(&b);
     device_close(b.d);

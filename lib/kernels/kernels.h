@@ -34,7 +34,7 @@ static inline size_t kernel_dtype_size(enum kernel_dtype t) {
     return t == KERNEL_BF16 ? 2 : 4;
 }
 
-enum kernel_norm { NORM_LAYER, NORM_RMS };            // layer: (x - mean) rstd w + b; rms: x rstd w
+enum kernel_norm { NORM_LAYER, NORM_RMS };                   // layer: (x - mean) rstd w + b; rms: x rstd w
 enum kernel_activation { ACTIVATION_NONE, ACTIVATION_GELU }; // gelu: the tanh form
 
 #define TARGET_NONE UINT32_MAX // a row that predicts nothing: log-prob 0, no gradient
@@ -48,7 +48,7 @@ struct kernel_models {
 
 // The largest sizes that will be asked for, so that workspaces are made before the first step.
 struct kernel_limits {
-    int models, batch, length;       // G, B, S
+    int models, batch, length; // G, B, S
     int hidden, heads, kv_heads, head_size, feed_forward, vocab;
     bool train;
 };
@@ -87,8 +87,8 @@ struct kernels {
 
     // ---- embedding ----
     // x[g,r,:] = table_g[tokens[r],:]; x float32 [G,R,H], table float32 [V,H], tokens u32 [R] or [G,R]
-    void (*embed_forward)(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens, int rows,
-                          int hidden, int vocab);
+    void (*embed_forward)(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens,
+                          int rows, int hidden, int vocab);
     // dtable_g[t,:] += sum over rows r with tokens[r] = t, in row order, of dx[g,r,:]
     void (*embed_backward)(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens,
                            int rows, int hidden, int vocab);
@@ -97,14 +97,14 @@ struct kernels {
     // x_out = x + delta (float32 [G,R,H] and c [G,R,H]; x_out may be x), then y = norm(x_out) (c). delta NULL: y =
     // norm(x), and x_out is x or NULL. mean and rstd are float32 [G,R] (mean unused by rms); bias is NULL for rms.
     void (*norm_forward)(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr y, dptr mean,
-                         dptr rstd, dptr x_out, dptr x, dptr delta, dptr weight, dptr bias, float epsilon, int rows,
-                         int hidden);
+                         dptr rstd, dptr x_out, dptr x, dptr delta, dptr weight, dptr bias, float epsilon,
+                         int rows, int hidden);
     // dx += d norm / dx . dy (float32 += ; dy is c), dweight and dbias += (float32, summed over rows in a fixed
     // order). x is norm_forward's x_out. dx_c (c, may be NULL) receives the updated dx rounded to c:
     // the gradient of the branch that was added in front.
-    void (*norm_backward)(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr dx, dptr dx_c,
-                          dptr dweight, dptr dbias, dptr dy, dptr x, dptr mean, dptr rstd, dptr weight, int rows,
-                          int hidden);
+    void (*norm_backward)(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr dx,
+                          dptr dx_c, dptr dweight, dptr dbias, dptr dy, dptr x, dptr mean, dptr rstd, dptr weight,
+                          int rows, int hidden);
 
     // ---- products; weights are [N, M] (out, in), as in a checkpoint ----
     // y[g] = act(x[g] w_g^T): y c [G,R,N], x c [G,R,M], w c [N,M]. With an activation, `pre` (c [G,R,N], NULL in
@@ -113,8 +113,8 @@ struct kernels {
                            enum kernel_activation act, int rows, int in, int out);
     // dx[g] = (dy[g] w_g) * act'(pre): dx c [G,R,M], dy c [G,R,N], pre c [G,R,M] (NULL without an activation: the
     // activation is the one in front of this product, so that its backward is fused here)
-    void (*matmul_backward_input)(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w, dptr pre,
-                                  enum kernel_activation act, int rows, int in, int out);
+    void (*matmul_backward_input)(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w,
+                                  dptr pre, enum kernel_activation act, int rows, int in, int out);
     // dw_g += dy[g]^T x[g]: dw float32 [N,M]
     void (*matmul_backward_weight)(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
                                    int rows, int in, int out);
@@ -162,7 +162,7 @@ struct device {
 // Open "cpu", "cuda", "cuda:N" or "auto" (CUDA where a device and the backend are there, else the CPU).
 // threads 0: one per processor. dtype KERNEL_DTYPE_AUTO: bfloat16 where the device has the instruction.
 int device_open(struct device **d, const char *name, int threads, enum kernel_dtype dtype);
-void device_close(struct device *d); // NULL is allowed
+void device_close(struct device *d);                 // NULL is allowed
 const char *device_describe(const struct device *d); // "cpu (bf16, 2 threads)"; lives as long as the device
 
 // Each backend's entry; the CUDA backend is a shared object beside the tools (or in ../lib, ../lib/tacit) that

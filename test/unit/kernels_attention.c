@@ -87,7 +87,8 @@ static void backward(const struct reference *r, const double *dout, double *dqkv
 }
 
 // The reference's own gradient along a random direction, against a central difference.
-static void check_reference(const struct reference *r, const double *dout, const double *dqkv, size_t n, size_t n_out) {
+static void check_reference(const struct reference *r, const double *dout, const double *dqkv, size_t n,
+                            size_t n_out) {
     double *moved = malloc(n * sizeof *moved), *direction = malloc(n * sizeof *direction);
     double step = 1e-5, expected = 0, loss[2] = {0, 0};
     struct reference m = *r;
@@ -123,15 +124,15 @@ static void check_attention(struct device *d, int models, struct attention_shape
     d->k->attention_forward(d, out.p, lse.p, qkv.p, &a, models);
     array_get(d, &out);
     array_get(d, &lse);
-    CHECK_NEAR(d, out.v, r.out, n_out, "attention B %d S %d A %d K %d D %d", a.batch, a.length, a.heads, a.kv_heads,
-               a.head_size);
+    CHECK_NEAR(d, out.v, r.out, n_out, "attention B %d S %d A %d K %d D %d", a.batch, a.length, a.heads,
+               a.kv_heads, a.head_size);
     CHECK_NEAR(d, lse.v, r.lse, n_lse, "log-sum-exp of S %d D %d", a.length, a.head_size);
     d->k->attention_backward(d, dqkv.p, dout.p, out.p, qkv.p, lse.p, &a, models);
     array_get(d, &dqkv);
     backward(&r, dout.v, dexpected);
     if (a.length > 1)
-        CHECK_NEAR(d, dqkv.v, dexpected, n, "attention backward S %d A %d K %d D %d", a.length, a.heads, a.kv_heads,
-                   a.head_size);
+        CHECK_NEAR(d, dqkv.v, dexpected, n, "attention backward S %d A %d K %d D %d", a.length, a.heads,
+                   a.kv_heads, a.head_size);
     else
         for (size_t i = 0; i < n; i++) // one key: only the value's gradient is not 0
             CHECK_CLOSE(dqkv.v[i], dexpected[i], tolerance_of(d));
@@ -196,7 +197,7 @@ static void suite(struct device *d) {
             check_rotary(d, 1, a);
         }
     check_attention(d, 3, (struct attention_shape){2, 33, 6, 2, 16}, d->threads == 1); // grouped, several models
-    check_attention(d, 1, (struct attention_shape){1, 300, 4, 1, 8}, false);          // more than one group of blocks
+    check_attention(d, 1, (struct attention_shape){1, 300, 4, 1, 8}, false); // more than one group of blocks
     check_rotary(d, 3, (struct attention_shape){2, 9, 6, 2, 16});
     check_rotary(d, 1, (struct attention_shape){1, 3, 2, 2, 64}); // shorter than the table that is kept
     check_extremes(d);

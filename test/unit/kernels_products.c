@@ -114,7 +114,8 @@ static void classify(const struct classifier *q, double *logprob, double scale, 
 
 static void check_difference(const struct classifier *q, const double *dx, double scale) {
     size_t n = q->models * q->rows * q->hidden, rows = q->models * q->rows;
-    double *moved = malloc(n * sizeof *moved), *logprob = malloc(rows * sizeof *logprob), loss[2] = {0, 0}, slope = 0;
+    double *moved = malloc(n * sizeof *moved), *logprob = malloc(rows * sizeof *logprob), loss[2] = {0, 0},
+           slope = 0;
     struct classifier m = *q;
     m.x = moved;
     for (int side = 0; side < 2; side++) {
@@ -130,7 +131,8 @@ static void check_difference(const struct classifier *q, const double *dx, doubl
     free(moved), free(logprob);
 }
 
-static void check_classifier(struct device *d, int models, size_t rows, size_t hidden, size_t vocab, bool own_tokens) {
+static void check_classifier(struct device *d, int models, size_t rows, size_t hidden, size_t vocab,
+                             bool own_tokens) {
     size_t g = (size_t)models, stride = hidden * vocab + 16;
     struct kernel_models m = {models, stride, own_tokens ? rows : 0};
     struct array x = array_random(d, g * rows * hidden, true, 1, 0);
@@ -145,7 +147,8 @@ static void check_classifier(struct device *d, int models, size_t rows, size_t h
     double *expected = malloc(logprob.n * sizeof *expected), *dx_expected = calloc(x.n, sizeof *dx_expected);
     double *dw_expected = copy_values(&dw);
     classify(&q, expected, 0.125, dx_expected, dw_expected);
-    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, 0, (int)rows, (int)hidden, (int)vocab);
+    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, 0, (int)rows, (int)hidden,
+                     (int)vocab);
     array_get(d, &logprob);
     CHECK_NEAR(d, logprob.v, expected, logprob.n, "log-probs of %zu x %zu x %zu", rows, hidden, vocab);
     d->k->classifier(d, &m, logprob.p, dx.p, dw.p, x.p, w.p, device_targets, 0.125f, (int)rows, (int)hidden,
@@ -200,8 +203,8 @@ static void check_models(struct device *d) {
     d->k->matmul_forward(d, &all, together.p, NULL, x.p, w.p, ACTIVATION_GELU, ROWS, IN, OUT);
     for (size_t g = 0; g < 3; g++)
         d->k->matmul_forward(d, &one, dptr_at(apart.p, g * ROWS * OUT * size), NULL,
-                             dptr_at(x.p, g * ROWS * IN * size), dptr_at(w.p, g * all.stride * size), ACTIVATION_GELU,
-                             ROWS, IN, OUT);
+                             dptr_at(x.p, g * ROWS * IN * size), dptr_at(w.p, g * all.stride * size),
+                             ACTIVATION_GELU, ROWS, IN, OUT);
     array_get(d, &together);
     array_get(d, &apart);
     CHECK(memcmp(together.v, apart.v, together.n * sizeof *together.v) == 0);
@@ -227,7 +230,7 @@ static void suite(struct device *d) {
     check_backward(d, &wide, 40, 600, 24);
     check_classifier(d, 3, 37, 40, 257, true);
     check_classifier(d, 3, 37, 40, 257, false);
-    check_classifier(d, 1, 300, 8, 1000, true); // several chunks
+    check_classifier(d, 1, 300, 8, 1000, true);  // several chunks
     check_classifier(d, 1, 260, 8, 40000, true); // several batches of chunks
     check_infinities(d);
     check_models(d);

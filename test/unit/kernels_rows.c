@@ -1,13 +1,15 @@
 // Embedding, norms and SwiGLU against float64 written plainly, and that against finite differences.
 #include "kernels_common.h"
 
-static void check_embed(struct device *d, const struct kernel_models *m, size_t rows, size_t hidden, size_t vocab) {
+static void check_embed(struct device *d, const struct kernel_models *m, size_t rows, size_t hidden,
+                        size_t vocab) {
     size_t g = (size_t)m->count, read = m->token_stride ? g * rows : rows;
     uint32_t *tokens = malloc(read * sizeof *tokens);
     for (size_t i = 0; i < read; i++)
         tokens[i] = (uint32_t)random_below(9, 0, i, vocab);
     dptr device_tokens = words_new(d, tokens, read);
-    struct array table = array_random(d, g * m->stride, false, 1, 0), x = array_poisoned(d, g * rows * hidden, false);
+    struct array table = array_random(d, g * m->stride, false, 1, 0),
+                 x = array_poisoned(d, g * rows * hidden, false);
     struct array dx = array_random(d, x.n, false, 1, 0);
     d->k->embed_forward(d, m, x.p, table.p, device_tokens, (int)rows, (int)hidden, (int)vocab);
     array_get(d, &x);
@@ -42,8 +44,8 @@ static void check_bad_token(struct device *d) {
 }
 
 // y = norm(x) w + b of one row
-static void normalize(enum kernel_norm kind, const double *x, const double *w, const double *b, size_t n, double *y,
-                      double *mean, double *rstd) {
+static void normalize(enum kernel_norm kind, const double *x, const double *w, const double *b, size_t n,
+                      double *y, double *mean, double *rstd) {
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++)
         sum += x[i];
@@ -108,7 +110,8 @@ static void check_norm_backward(struct device *d, const struct kernel_models *m,
     array_free(d, &dy), array_free(d, &dx), array_free(d, &dx_c), array_free(d, &dw), array_free(d, &db);
 }
 
-static void check_norm(struct device *d, const struct kernel_models *m, enum kernel_norm kind, size_t rows, size_t n) {
+static void check_norm(struct device *d, const struct kernel_models *m, enum kernel_norm kind, size_t rows,
+                       size_t n) {
     size_t g = (size_t)m->count;
     struct array x = array_random(d, g * rows * n, false, 1, 3), delta = array_random(d, x.n, true, 1, 0);
     struct array w = array_random(d, g * m->stride, false, 1, 0), b = array_random(d, w.n, false, 1, 0);
@@ -124,8 +127,8 @@ static void check_norm(struct device *d, const struct kernel_models *m, enum ker
         for (size_t r = 0; r < g * rows; r++)
             normalize(kind, from + r * n, w.v + r / rows * m->stride, layer ? b.v + r / rows * m->stride : NULL, n,
                       expected + r * n, &means[r], &rstds[r]);
-        d->k->norm_forward(d, m, kind, y.p, mean.p, rstd.p, with_delta ? sum.p : NULL, x.p, with_delta ? delta.p : NULL,
-                           w.p, layer ? b.p : NULL, 1e-5f, (int)rows, (int)n);
+        d->k->norm_forward(d, m, kind, y.p, mean.p, rstd.p, with_delta ? sum.p : NULL, x.p,
+                           with_delta ? delta.p : NULL, w.p, layer ? b.p : NULL, 1e-5f, (int)rows, (int)n);
         array_get(d, &y), array_get(d, &rstd);
         CHECK_NEAR(d, y.v, expected, y.n, "norm %d of %zu x %zu", kind, rows, n);
         CHECK_NEAR(d, rstd.v, rstds, rstd.n, "rstd of norm %d of %zu x %zu", kind, rows, n);
@@ -141,8 +144,8 @@ static void check_norm(struct device *d, const struct kernel_models *m, enum ker
     }
     check_norm_backward(d, m, kind, &sum, &w, &mean, &rstd, rows, n);
     // In place, x takes the sum.
-    d->k->norm_forward(d, m, kind, y.p, mean.p, rstd.p, x.p, x.p, delta.p, w.p, layer ? b.p : NULL, 1e-5f, (int)rows,
-                       (int)n);
+    d->k->norm_forward(d, m, kind, y.p, mean.p, rstd.p, x.p, x.p, delta.p, w.p, layer ? b.p : NULL, 1e-5f,
+                       (int)rows, (int)n);
     array_get(d, &x);
     CHECK(memcmp(x.v, sum.v, x.n * sizeof *x.v) == 0);
     free(expected), free(means), free(rstds);

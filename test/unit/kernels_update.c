@@ -44,8 +44,13 @@ static void check_adamw(struct device *d, size_t n) {
     struct array m = array_random(d, n, false, 0, 0), v = array_random(d, n, false, 0, 0);
     double *pe = copy_values(&p), *me = copy_values(&m), *ve = copy_values(&v);
     for (int step = 1; step <= 3; step++) {
-        struct adamw a = {.rate = 1e-2f, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f, .decay = 0.1f,
-                          .step = step, .scale = 0.5f};
+        struct adamw a = {.rate = 1e-2f,
+                          .beta1 = 0.9f,
+                          .beta2 = 0.99f,
+                          .epsilon = 1e-8f,
+                          .decay = 0.1f,
+                          .step = step,
+                          .scale = 0.5f};
         struct array g = array_random(d, n, false, 1, 0);
         for (size_t i = 0; i < n; i++) {
             double gradient = 0.5 * g.v[i];

@@ -15,15 +15,15 @@ struct backward {
 };
 
 struct backward_scratch {
-    uint32_t *keys, *values;           // [S][units]
-    uint32_t *key_units;               // [row units of S][D]; the same as keys in float32
-    float *dkeys, *dvalues;            // [S][lanes of D]
-    uint32_t *query, *dout;            // turned: [units][32]
+    uint32_t *keys, *values;            // [S][units]
+    uint32_t *key_units;                // [row units of S][D]; the same as keys in float32
+    float *dkeys, *dvalues;             // [S][lanes of D]
+    uint32_t *query, *dout;             // turned: [units][32]
     uint32_t *query_units, *dout_units; // [row units of 32][lanes of D]
-    uint32_t *weights, *dscores;       // [32 keys][row units of 32 queries]
-    uint32_t *dscore_units;            // [row units of 32 keys][32 queries]
-    float *dquery;                     // turned: [D][32]
-    float *lse, *delta;                // [32]: lse in units of log 2
+    uint32_t *weights, *dscores;        // [32 keys][row units of 32 queries]
+    uint32_t *dscore_units;             // [row units of 32 keys][32 queries]
+    float *dquery;                      // turned: [D][32]
+    float *lse, *delta;                 // [32]: lse in units of log 2
 };
 
 static size_t backward_carve(struct backward_scratch *b, char *memory, const struct head *h, bool half) {
@@ -96,11 +96,11 @@ static INLINE void add_to_keys(float *to, const uint32_t *rows, const uint32_t *
     for (size_t j = 0; j < BLOCK; j += TILE) {
         size_t d = 0;
         for (; d + 32 <= h->lanes; d += 32)
-            tile_accumulate(to + j * h->lanes + d, h->lanes, rows + j * line, line, 1, units + d, h->lanes, line, 2,
-                            half);
+            tile_accumulate(to + j * h->lanes + d, h->lanes, rows + j * line, line, 1, units + d, h->lanes, line,
+                            2, half);
         if (d < h->lanes)
-            tile_accumulate(to + j * h->lanes + d, h->lanes, rows + j * line, line, 1, units + d, h->lanes, line, 1,
-                            half);
+            tile_accumulate(to + j * h->lanes + d, h->lanes, rows + j * line, line, 1, units + d, h->lanes, line,
+                            1, half);
     }
 }
 
@@ -144,7 +144,8 @@ static INLINE void load_queries(const struct backward *q, const struct backward_
 static INLINE void store_keys(const struct head *h, const float *from, char *to, bool half) {
     for (size_t r = 0; r < h->length; r++)
         for (size_t i = 0; i < h->size; i += 16)
-            c_store_n(to, r * h->width + i, v16_load(from + r * h->lanes + i), (int)cpu_least(16, h->size - i), half);
+            c_store_n(to, r * h->width + i, v16_load(from + r * h->lanes + i), (int)cpu_least(16, h->size - i),
+                      half);
 }
 
 static INLINE void backward_head(const struct backward *q, int i, int thread, bool half) {

@@ -18,8 +18,9 @@ struct forward {
 };
 
 struct forward_scratch {
-    uint32_t *keys, *values, *query, *weights; // [S][units], [row units of S][D], [units][32], [row units of 32][32]
-    float *scores, *result;                    // [32 keys][32 lanes], [D][32 lanes]
+    uint32_t *keys, *values, *query,
+        *weights;           // [S][units], [row units of S][D], [units][32], [row units of 32][32]
+    float *scores, *result; // [32 keys][32 lanes], [D][32 lanes]
 };
 
 static size_t forward_carve(struct forward_scratch *f, char *memory, const struct head *h, bool half) {
@@ -69,8 +70,8 @@ static INLINE v16 weigh_block(const struct forward_scratch *f, float scale, v16 
 }
 
 // result[d][lane] = result * shrink + sum over the block's keys of v weights
-static INLINE void mix_block(const struct forward_scratch *f, const struct head *h, size_t key, const v16 shrink[2],
-                             bool half) {
+static INLINE void mix_block(const struct forward_scratch *f, const struct head *h, size_t key,
+                             const v16 shrink[2], bool half) {
     const uint32_t *values = f->values + row_units(key, half) * h->size;
     for (size_t d = 0; d < h->size; d += TILE) {
         v16 c[TILE][2];
@@ -164,7 +165,6 @@ void cpu_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const
     if (cpu_reserve(q.s, 0, forward_bytes(&q.head, q.s->half)))
         cpu_run(q.s, models * shape->batch * shape->heads * q.groups, forward_task, &q);
 }
-
 
 struct cpu_scratch cpu_attention_scratch(const struct kernel_limits *l, bool half) {
     struct attention_shape shape = {.batch = l->batch,

@@ -91,8 +91,8 @@ static INLINE v16w v16w_interleave(v16w a, v16w b, int part) {
     return __builtin_shuffle(a, b, part ? low + 8 : low);
 }
 
-// Transpose 16 x 16 words in place: each of the four stages rotates the 8 bits of (row, column) by one. Not inlined:
-// without AVX-512 a shuffle is dozens of instructions, and it is used in many places.
+// Transpose 16 x 16 words in place: each of the four stages rotates the 8 bits of (row, column) by one. Not
+// inlined: without AVX-512 a shuffle is dozens of instructions, and it is used in many places.
 static __attribute__((noinline)) void v16w_transpose(v16w r[16]) {
     for (int stage = 0; stage < 4; stage++) {
         v16w t[16];
@@ -120,8 +120,8 @@ static INLINE void pack_rows(uint32_t *to, const void *from, size_t ld, size_t r
 
 // Neighbouring rows side by side: bfloat16 to[row / 2][lane] = (row, row + 1), float32 to[row][lane]; `lanes`
 // columns of which the head fills `size`.
-static INLINE void pack_row_units(uint32_t *to, const void *from, size_t ld, size_t rows, size_t padded, size_t size,
-                                  size_t lanes, bool half) {
+static INLINE void pack_row_units(uint32_t *to, const void *from, size_t ld, size_t rows, size_t padded,
+                                  size_t size, size_t lanes, bool half) {
     size_t together = half ? 2 : 1;
     for (size_t r = 0; r < padded; r += together)
         for (size_t i = 0; i < lanes; i += 16) {
@@ -132,7 +132,8 @@ static INLINE void pack_row_units(uint32_t *to, const void *from, size_t ld, siz
             if (half && r < rows)
                 w = __builtin_convertvector(half_load_n((const uint16_t *)from + r * ld + i, n), v16w);
             if (half && r + 1 < rows)
-                w |= __builtin_convertvector(half_load_n((const uint16_t *)from + (r + 1) * ld + i, n), v16w) << 16;
+                w |= __builtin_convertvector(half_load_n((const uint16_t *)from + (r + 1) * ld + i, n), v16w)
+                     << 16;
             v16w_store(to + r / together * lanes + i, w);
         }
 }
@@ -176,8 +177,8 @@ static INLINE v16w pair_lanes(v16 low, v16 high) {
                         8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     return (v16w)__builtin_shuffle(both, order);
 #else
-    return __builtin_convertvector(v16_to_half(low), v16w) |
-           __builtin_convertvector(v16_to_half(high), v16w) << 16;
+    return __builtin_convertvector(v16_to_half(low), v16w) | __builtin_convertvector(v16_to_half(high), v16w)
+                                                                 << 16;
 #endif
 }
 

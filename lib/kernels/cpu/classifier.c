@@ -1,7 +1,8 @@
 // Log-softmax of x w^T at the targets and its gradient, without an R x V array: chunks of rows go through logits
 // (float32, scratch of a thread), log-prob, the logits' gradient (c, scratch of the operation) and dx; the chunks
 // of one batch of rows then give dw, batches in order. All sizes follow from the shapes.
-//     logprob = z_t - max z - log sum exp(z - max z), dz_v = scale (softmax(z)_v - [v = t]), dx = dz w, dw += dz^T x
+//     logprob = z_t - max z - log sum exp(z - max z), dz_v = scale (softmax(z)_v - [v = t]), dx = dz w, dw += dz^T
+//     x
 #include "product.h"
 #include "simd.h"
 
@@ -13,7 +14,7 @@ enum {
     MOST_CHUNK = 128,
     LEAST_CHUNK = 32,
     CHUNK_LOGITS = 1536 * 1024, // elements
-    MOST_BATCH = 2048, // small enough that the logits' gradient is still in cache when dw reads it
+    MOST_BATCH = 2048,          // small enough that the logits' gradient is still in cache when dw reads it
     BATCH_BYTES = 32 << 20,
     SUM_SPAN = 4096, // logits summed in float32 lanes before float64 takes over
 };
@@ -177,8 +178,8 @@ static void run_gradient(struct classifier *q, int models, float *dw) {
         }
 }
 
-void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x, dptr w,
-                    dptr targets, float scale, int rows, int hidden, int vocab) {
+void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
+                    dptr w, dptr targets, float scale, int rows, int hidden, int vocab) {
     struct cpu *s = cpu_of(d);
     struct classifier q = {.s = s,
                            .logprob = (float *)logprob,

@@ -53,7 +53,8 @@ bool cpu_reserve(struct cpu *s, size_t shared, size_t own);
 bool cpu_reserve_packing(struct cpu *s, size_t bytes);
 
 // Run tasks 0..n-1 on the pool.
-static inline void cpu_run(struct cpu *s, int tasks, void (*task)(void *context, int i, int thread), void *context) {
+static inline void cpu_run(struct cpu *s, int tasks, void (*task)(void *context, int i, int thread),
+                           void *context) {
     if (s->failure == 0)
         threads_run(s->pool, tasks, task, context);
 }
@@ -90,8 +91,8 @@ void cpu_add_weight_products(struct cpu *s, const struct kernel_models *m, void 
 // The operations, as in kernels.h.
 void cpu_embed_forward(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens, int rows,
                        int hidden, int vocab);
-void cpu_embed_backward(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens, int rows,
-                        int hidden, int vocab);
+void cpu_embed_backward(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens,
+                        int rows, int hidden, int vocab);
 void cpu_norm_forward(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr y, dptr mean,
                       dptr rstd, dptr x_out, dptr x, dptr delta, dptr weight, dptr bias, float epsilon, int rows,
                       int hidden);
@@ -102,8 +103,8 @@ void cpu_matmul_forward(struct device *d, const struct kernel_models *m, dptr y,
                         enum kernel_activation act, int rows, int in, int out);
 void cpu_matmul_backward_input(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w, dptr pre,
                                enum kernel_activation act, int rows, int in, int out);
-void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x, int rows,
-                                int in, int out);
+void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
+                                int rows, int in, int out);
 void cpu_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
 void cpu_swiglu_backward(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
 void cpu_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
@@ -112,8 +113,8 @@ void cpu_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const
                            int models);
 void cpu_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
                             const struct attention_shape *shape, int models);
-void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x, dptr w,
-                    dptr targets, float scale, int rows, int hidden, int vocab);
+void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
+                    dptr w, dptr targets, float scale, int rows, int hidden, int vocab);
 void cpu_convert(struct device *d, dptr to, dptr from, size_t n);
 void cpu_sum_squares(struct device *d, dptr out, dptr x, size_t n);
 void cpu_adamw(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);

@@ -80,8 +80,8 @@ static void backward_task(void *context, int i, int thread) {
     }
 }
 
-void cpu_embed_backward(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens, int rows,
-                        int hidden, int vocab) {
+void cpu_embed_backward(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens,
+                        int rows, int hidden, int vocab) {
     struct embed q = embed_of(d, m, dx, dtable, tokens, rows, hidden, vocab);
     embed_run(&q, m->count * cpu_pieces(q.hidden, COLUMNS), backward_task);
 }

@@ -24,15 +24,15 @@ struct tiles {
     struct product *product[2][2]; // [last row tile][last column tile]
     int rows, columns, inner;      // of the result, and the inner dimension
     int row_tile, column_tile, row_tiles, column_tiles;
-    bool plain;      // the weights' rows run along the inner dimension (b stored [inner, columns])
+    bool plain; // the weights' rows run along the inner dimension (b stored [inner, columns])
     enum after after;
     char *result, *pre, *a, *w;
-    size_t stride;   // elements between models' weights
+    size_t stride; // elements between models' weights
 };
 
 // gelu(x) = x (1 + tanh u) / 2 = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3)
 static const float gelu_linear = 0.7978845608f, gelu_cubic = 0.0356774081f; // u = (linear + cubic x^2) x
-static const float gelu_turn = -2.8853900818f;                             // -2 / ln 2
+static const float gelu_turn = -2.8853900818f;                              // -2 / ln 2
 
 static INLINE v16 gelu(v16 x) {
     v16 u = (gelu_cubic * (x * x) + gelu_linear) * x;
@@ -218,7 +218,7 @@ void cpu_add_weight_products(struct cpu *s, const struct kernel_models *m, void 
     cpu_run(s, m->count * t.out_tiles * t.in_tiles, weight_task, &t);
 }
 
-void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x, int rows,
-                                int in, int out) {
+void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
+                                int rows, int in, int out) {
     cpu_add_weight_products(cpu_of(d), m, dw, dy, (size_t)out, x, rows, in, out);
 }

@@ -10,7 +10,7 @@ enum { ROWS = 128, MOST_SLABS = 64 };
 struct norm {
     struct cpu *s;
     enum kernel_norm kind;
-    void *y, *delta;           // c: y, or dx_c and dy backward
+    void *y, *delta; // c: y, or dx_c and dy backward
     float *x_out, *dx, *mean, *rstd;
     const float *x;
     const float *weight, *bias;
@@ -153,7 +153,8 @@ static void add_slabs(const struct norm *q, size_t g, size_t half_line, float *t
         int n = (int)cpu_least(16, q->hidden - i);
         v16 sum = {0};
         for (int slab = 0; slab < q->slabs; slab++)
-            sum += v16_load((float *)q->s->shared + (g * (size_t)q->slabs + (size_t)slab) * q->line + half_line + i);
+            sum +=
+                v16_load((float *)q->s->shared + (g * (size_t)q->slabs + (size_t)slab) * q->line + half_line + i);
         to += g * q->stride;
         v16_store_n(to + i, v16_load_n(to + i, n) + sum, n);
         to -= g * q->stride;
