@@ -241,22 +241,7 @@ bayes_by_hand() {
     head -c -1 e1.lp > short.lp
     run mix --rule bayes e0.lp short.lp -o mix.lp
     assert_exit 3
-    run_pipe 'head -c 9000 e1.lp | mix --rule bayes e0.lp - -o mix.lp'
-    assert_exit 3
-    run_pipe 'head -c -1 e1.lp | mix --rule bayes e0.lp - -o mix.lp'
-    assert_exit 3
     assert_absent mix.lp
-}
-
-@test "mix: a full disk is an error, a terminal is refused" {
-    for j in 0 1; do mkstream logprobs n=500 model=$j o=e$j.lp; done
-    run mix --rule bayes e0.lp e1.lp -o /dev/full
-    assert_exit 1
-    run bash -c 'mix --rule bayes e0.lp e1.lp > /dev/full'
-    assert_exit 1
-    run script -qec 'mix --rule bayes e0.lp e1.lp' /dev/null
-    assert_exit 2
-    assert_line "-o FILE"
 }
 
 @test "mix: columns and the models' names come through; the log says what was mixed" {

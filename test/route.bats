@@ -196,16 +196,6 @@ close() {
     assert_absent x.scr
 }
 
-@test "route: a full disk is an error, a terminal is refused" {
-    run route -m "$data/m0" "$data/a.tok" -o /dev/full
-    assert_exit 1
-    run_pipe "route -m $data/m0 $data/a.tok > /dev/full"
-    assert_exit 1
-    run script -qec "route -m $data/m0 $data/a.tok" /dev/null
-    assert_exit 2
-    assert_line "-o FILE"
-}
-
 @test "route: unknown or contradictory options exit 2 and create nothing" {
     for options in "--unknown" "--prefix 1" "--prefix x" "--batch 0" "--per-token --prefix 8" "--per-token -m $data/m1" \
         "--expert 1" "--stride 0" "--dtype f64" "--sequences 5..5"; do

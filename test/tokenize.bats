@@ -210,27 +210,6 @@ END
     assert_line 'needs one %s'
 }
 
-@test "tokenize: tokens to a terminal are refused with the remedy" {
-    command -v script >/dev/null || skip "no script(1)"
-    printf 'text' >text
-    run script -qec "tokenize -t $tokenizer --length 8 text" /dev/null
-    assert_exit 2
-    assert_line "-o FILE"
-}
-
-@test "tokenize: a full disk is an error, for tokens, text and vocabulary" {
-    printf 'the river carries the sand' >text
-    run tokenize -t "$tokenizer" --length 8 text -o /dev/full
-    assert_exit 1
-    tokenize -q -t "$tokenizer" --length 8 text -o d.tok
-    run_pipe "tokenize -t $tokenizer --length 8 text >/dev/full"
-    assert_exit 1
-    run_pipe "tokenize -t $tokenizer --decode d.tok >/dev/full"
-    assert_exit 1
-    run_pipe "tokenize --learn --vocab-size 300 text >/dev/full"
-    assert_exit 1
-}
-
 @test "tokenize: --decode refuses another vocabulary, another kind and a damaged stream" {
     printf 'the river carries the sand' >text
     tokenize -q -t "$tokenizer" --length 8 text -o d.tok

@@ -22,6 +22,12 @@ static const char *const backends[] = {
 #endif
 };
 
+#ifdef __clang__
+static const char compiler[] = __VERSION__; // names itself
+#else
+static const char compiler[] = "gcc " __VERSION__;
+#endif
+
 enum { STREAM_FORMAT = 1, THREADS_MOST = 1024, SHARED_MOST = 16 };
 
 struct common_options common = {.device = "auto", .progress = PROGRESS_AUTO};
@@ -189,7 +195,7 @@ static void print_help(const struct tool *tool, int uses) {
 static void print_version(const struct tool *tool) {
     printf("%s (tacit) %s\n", tool->name, tacit_version);
     printf("library: %s\nformats: stream %d\n", library_version, STREAM_FORMAT);
-    printf("compiler: %s\nbackends:", __VERSION__);
+    printf("compiler: %s\nbackends:", compiler);
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         printf(" %s", backends[i]);
     putchar('\n');
