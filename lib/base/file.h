@@ -25,7 +25,7 @@ int output_sync(struct output *out); // flush and sync, so that only the rename 
 // Flush, sync, rename (a file) or flush and check (standard output). Frees out either way; on failure
 // nothing is left behind and the old file is intact.
 int output_commit(struct output *out);
-void output_abort(struct output *out); // remove what was written; frees out; NULL is allowed
+void output_abort(struct output *out);             // remove what was written; frees out; NULL is allowed
 const char *output_name(const struct output *out); // the path, or "standard output"
 
 // Write size bytes to path atomically, as above.
@@ -35,7 +35,7 @@ int file_write(const char *path, const void *data, size_t size);
 
 // A file opened for sequential reading: path NULL or "-" is standard input.
 int input_open(int *fd, const char *path);
-void input_close(int fd); // standard input stays open
+void input_close(int fd);                 // standard input stays open
 const char *input_name(const char *path); // path, or "standard input"
 // Read up to size bytes, short only at the end of the input; *got says how many. EINTR is handled.
 int input_read(int fd, void *data, size_t size, size_t *got);
@@ -47,9 +47,9 @@ int file_size(int fd, uint64_t *size); // ERROR_SYSTEM where fd is no regular fi
 
 // ---- directories ----
 
-int directory_make(const char *path);         // with parents; an existing directory is fine
-int directory_sync(const char *path);         // after a rename inside it
-int directory_remove(const char *path);       // with everything below; an absent path is fine
+int directory_make(const char *path);   // with parents; an existing directory is fine
+int directory_sync(const char *path);   // after a rename inside it
+int directory_remove(const char *path); // with everything below; an absent path is fine
 bool path_exists(const char *path);
 bool path_is_directory(const char *path);
 char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set

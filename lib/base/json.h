@@ -18,7 +18,8 @@ char *json_canonical(const json_t *value) __attribute__((warn_unused_result));
 
 // Members of an object, with their type checked: ERROR_INPUT `key 'x': ...` where absent (and `required`) or
 // of another type or out of [low, high]. An absent optional member leaves *out as it was. Strings are borrowed.
-int json_get_integer(const json_t *object, const char *key, bool required, int64_t low, int64_t high, int64_t *out);
+int json_get_integer(const json_t *object, const char *key, bool required, int64_t low, int64_t high,
+                     int64_t *out);
 int json_get_number(const json_t *object, const char *key, bool required, double *out);
 int json_get_boolean(const json_t *object, const char *key, bool required, bool *out);
 int json_get_string(const json_t *object, const char *key, bool required, const char **out);

@@ -31,15 +31,15 @@ struct range {
 };
 
 struct option {
-    const char *name;     // long name without dashes; NULL ends the table
-    char letter;          // short name or 0
+    const char *name; // long name without dashes; NULL ends the table
+    char letter;      // short name or 0
     enum option_type type;
     void *value;          // holds the default when the table is built, the result after parsing
     const char *argument; // its name in the help: "FILE", "N"
     const char *help;     // one line; the default is appended from *value
     double low, high;     // numbers: inclusive limits (both 0: none); a default outside them reads as "not set"
     const char *const *choices; // NULL-terminated, for OPTION_CHOICE
-    bool given;           // set by parsing
+    bool given;                 // set by parsing
 };
 
 struct tool {
@@ -60,7 +60,7 @@ struct common_options {
     bool quiet;         // -q
     int64_t verbose;    // -v: 0 or 1
     enum progress_mode progress;
-    const char *log;    // --log FILE
+    const char *log; // --log FILE
 };
 extern struct common_options common;
 enum { TOOL_OUTPUT = 1, TOOL_DEVICE = 2, TOOL_THREADS = 4, TOOL_SEED = 8, TOOL_PROGRESS = 16, TOOL_LOG = 32 };

@@ -48,7 +48,7 @@ struct stream_header {
                           // method; NULL: none
     uint32_t model_count; // models behind the numbers, in expert order
     struct digest *models;
-    char **names;         // their names (checkpoint base names), model_count of them or NULL
+    char **names; // their names (checkpoint base names), model_count of them or NULL
 };
 
 // One sequence. The columns describe the whole sequence and are copied from stream to stream.
@@ -115,7 +115,8 @@ int stream_check(const char *path, uint64_t *sequences, uint64_t *frames);
 char *stream_describe(struct stream *s); // header; and the end frame where seekable
 
 // Payload access that hides the dtype: n elements from `begin` as u32 / f32.
-void record_tokens(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n, uint32_t *out);
+void record_tokens(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n,
+                   uint32_t *out);
 void record_floats(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n, float *out);
 uint32_t record_expert(const struct stream_header *h, const struct record *r, uint32_t k);
 float record_expert_weight(const struct stream_header *h, const struct record *r, uint32_t k); // 0 for K = 1
