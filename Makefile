@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
+.SECONDARY:
 
 # ---- what to build ------------------------------------------------------------------------------------------
 
@@ -36,7 +37,7 @@ CPPFLAGS += -D_GNU_SOURCE -Ilib -Itools
 CFLAGS_ALL = -std=c11 -g $(OPT) $(WARNINGS) -fno-common -pthread $(SANITIZE) $(CFLAGS)
 KERNEL_FLAGS := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast \
                 -Wno-psabi # vectors stay within inlined functions: how a narrower processor passes them is no matter
-LDLIBS_ALL = -ldnnl -lgomp -lzstd -lz -lxxhash -ljansson -lutf8proc -lm -ldl -pthread $(LDLIBS)
+LDLIBS_ALL = -ldnnl -lgomp -lzstd -lz -lxxhash -ljansson -lm -ldl -pthread $(LDLIBS)
 
 LIB_LAYERS := base stream kernels text model
 LIB_SOURCES := $(sort $(wildcard $(foreach l,$(LIB_LAYERS),lib/$(l)/*.c) lib/kernels/cpu/*.c))
@@ -107,8 +108,10 @@ $(TOOL_PARTS_LIBRARY): $(TOOL_PARTS)
 define program_link
 	$(call say,link,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $< $(TOOL_PARTS_LIBRARY) $(LIBRARY) $(LDLIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $< $(TOOL_PARTS_LIBRARY) $(LIBRARY) $(LDLIBS_ALL) $(UNIT_LIBS)
 endef
+# The library has its own table of Unicode's classes; utf8proc checks it.
+$(BUILD)/unit/text_pretokenize: UNIT_LIBS := -lutf8proc
 $(BUILD)/unit/%: $(BUILD)/test/unit/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 	$(program_link)
 $(BUILD)/test/%: $(BUILD)/test/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
