@@ -8,7 +8,7 @@ include pipelines/presets/$(PRESET).mk
 ##   make smalltalk       the main job: corpus to report, into RUN
 ##   make ablate-random   the same with sequences assigned to experts at random
 ##   make ablate-label    the same with domains assigned to experts by hand
-##   variables            PRESET=demo|quick|overnight|..., RUN=runs/PRESET, CORPUS=DIR (one domain per
+##   variables            PRESET=demo|quick|..., RUN=runs/PRESET, CORPUS=DIR (one domain per
 ##                        sub-folder), E=4, TRUNK=0.5, ROUTE=router|label, ASSIGN=balanced|random|argmax|...,
 ##                        DEVICE=auto, SEED=1, LAUNCH='srun ...'; see pipelines/presets and docs/pipelines.md
 
