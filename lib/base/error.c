@@ -19,7 +19,8 @@ static void store(const char *text) {
     message[n] = 0;
 }
 
-int error_set(int code, const char *format, ...) {
+// In parentheses for the header has macros of these names, for the analyzer.
+int(error_set)(int code, const char *format, ...) {
     char text[MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
@@ -29,7 +30,7 @@ int error_set(int code, const char *format, ...) {
     return code;
 }
 
-int error_set_errno(int code, const char *format, ...) {
+int(error_set_errno)(int code, const char *format, ...) {
     char text[MESSAGE_SIZE], reason[128];
     const char *cause = strerror_r(errno, reason, sizeof reason);
     va_list arguments;

@@ -55,7 +55,8 @@ int digest_parse(struct digest *d, const char *text) {
     for (int i = 0; good && i < 16; i++) {
         int high = digit_value(text[2 * i]), low = digit_value(text[2 * i + 1]);
         good = high >= 0 && low >= 0;
-        parsed.bytes[i] = (uint8_t)(high << 4 | low);
+        if (good)
+            parsed.bytes[i] = (uint8_t)(high << 4 | low);
     }
     if (!good)
         return error_set(ERROR_INPUT, "'%.40s' is not a digest of 32 hexadecimal digits", text);

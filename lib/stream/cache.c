@@ -23,8 +23,10 @@ static void attach(struct stream *s, struct cached_frame *c) {
     s->newest = c;
 }
 
-static void evict(struct stream *s, struct cached_frame *c) {
-    detach(s, c);
+static void evict_oldest(struct stream *s) {
+    struct cached_frame *c = s->oldest;
+    s->oldest = c->newer;
+    *(c->newer ? &c->newer->older : &s->newest) = NULL;
     s->cache[c->number] = NULL;
     s->cache_bytes -= c->bytes;
     frame_release(&c->frame);
@@ -47,7 +49,7 @@ static int load(struct stream *s, uint64_t n) {
     s->cache[n] = c;
     attach(s, c);
     while (s->cache_bytes > s->cache_limit && s->oldest != c)
-        evict(s, s->oldest);
+        evict_oldest(s);
     return OK;
 }
 
@@ -89,12 +91,12 @@ int stream_read(struct stream *s, uint64_t n, struct record *r) {
 void stream_cache(struct stream *s, uint64_t bytes) {
     s->cache_limit = bytes;
     while (s->cache_bytes > bytes && s->oldest)
-        evict(s, s->oldest);
+        evict_oldest(s);
 }
 
 void stream_cache_release(struct stream *s) {
     while (s->oldest)
-        evict(s, s->oldest);
+        evict_oldest(s);
     free(s->cache);
     s->cache = NULL;
 }

@@ -8,9 +8,10 @@
 
 enum { OTHER, L, N, S }; // letter, number, space
 
-// Our own table, not a library's: the words must be those of the release of Unicode that Hugging Face's tokenizers
-// use, and the installed utf8proc is of whichever release the machine has (Debian 12's, of Unicode 15.0, differs in
-// 5,004 code points). test/unit/text_pretokenize.c holds the two against each other where both know a code point.
+// Our own table, not a library's: the words must be those of the release of Unicode that Hugging Face's
+// tokenizers use, and the installed utf8proc is of whichever release the machine has (Debian 12's, of Unicode
+// 15.0, differs in 5,004 code points). test/unit/text_pretokenize.c holds the two against each other where both
+// know a code point.
 static const struct range {
     uint32_t first, last;
     uint32_t class;

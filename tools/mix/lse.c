@@ -5,7 +5,7 @@
 
 // Vector widths are chosen when the program starts; products and sums are never fused, so that every width
 // gives the same bits.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define VECTORISED __attribute__((optimize("O3"), target_clones("avx512f", "avx2", "default")))
 #else
 #define VECTORISED

@@ -82,7 +82,8 @@ static int print_records(struct output *out, struct buffer *text, struct stream 
 static int print_names(struct buffer *text, const struct stream *s, struct buffer *names) {
     struct buffer line = {0};
     int code = view_print_names(&line, stream_header(s), &style);
-    if (code == OK && (line.size != names->size || memcmp(line.data, names->data, line.size) != 0)) {
+    if (code == OK && line.size > 0 &&
+        (line.size != names->size || memcmp(line.data, names->data, line.size) != 0)) {
         buffer_clear(names);
         code = buffer_append(names, line.data, line.size);
         if (code == OK)
