@@ -260,3 +260,62 @@ each_command() {
     assert_same out "$data/text.tok"
     assert_equal "$(ls)" out
 }
+
+# ---- inputs that do not belong together ----
+
+@test "contract: tokens and an assignment of another vocabulary, length, id or corpus exit 3, both named" {
+    local model="train -q --model $data/config.json --steps 2 --batch 8 --expert 0 -o out" other command
+    tokens() { mkstream tokens n=300 length=32 vocab=64 "$@"; }
+    tokens o=t.tok
+    mkstream assignment n=300 length=32 vocab=64 experts=1 vocab_name=other o=vocab.asg
+    mkstream assignment n=300 length=31 vocab=64 experts=1 o=length.asg
+    mkstream assignment n=300 length=32 vocab=64 experts=1 start=1 o=id.asg
+    mkstream assignment n=300 length=32 vocab=64 experts=1 corpus=other o=corpus.asg
+    ls > before
+    for other in vocab length id corpus; do
+        for command in "$model --assignment $other.asg t.tok" \
+            "$model --eval t.tok --eval-assignment $other.asg t.tok" \
+            "route -q -m $data/m --assignment $other.asg --expert 0 --per-token t.tok -o out" \
+            "shard -q --split out.%d --assignment $other.asg t.tok"; do
+            run $command
+            assert_exit 3
+            assert_line "t.tok"
+            assert_line "$other.asg"
+        done
+        # a pipe tells its corpus only at its end
+        run_pipe "cat $other.asg | route -q -m $data/m --assignment - --expert 0 --per-token t.tok -o out"
+        assert_exit 3
+        run_pipe "cat t.tok | shard -q --split out.%d --assignment $other.asg"
+        assert_exit 3
+        assert_equal "$(ls | grep -v '^out.part$')" "$(cat before)"
+    done
+}
+
+@test "contract: models and tokens of another vocabulary or length exit 3, both named" {
+    mkstream tokens n=300 length=32 vocab=64 vocab_name=other o=vocab.tok
+    mkstream tokens n=300 length=32 vocab=100 o=size.tok
+    mkstream tokens n=300 length=64 vocab=64 o=length.tok
+    local other
+    for other in vocab size length; do
+        run route -q -m "$data/m" "$other.tok" -o out
+        assert_exit 3
+        assert_match "^route: $other.tok: .*(of|under|model) .*"
+        run train -q --continue "$data/m" --steps 2 --batch 8 -o out "$other.tok"
+        assert_exit 3
+        assert_line "train: $other.tok: "
+        [ $other = length ] && continue # longer ones are cut
+        run train -q --model "$data/config.json" --steps 2 --batch 8 --eval "$other.tok" -o out "$data/a.tok"
+        assert_exit 3
+        assert_line "train: $other.tok: "
+    done
+    run train -q --model "$data/config.json" --steps 2 --batch 8 -o out "$data/a.tok" vocab.tok
+    assert_exit 3
+    assert_line "$data/a.tok and vocab.tok: vocabularies differ: "
+    config 32 > small.json
+    mkstream tokens n=30 length=32 vocab=32 o=small.tok
+    train -q --model small.json --steps 1 --batch 8 -o small small.tok
+    run route -q -m "$data/m" -m small "$data/a.tok" -o out
+    assert_exit 3
+    assert_line "small"
+    assert_absent out
+}

@@ -156,3 +156,14 @@ int stream_match(const struct stream *a, const struct stream *b) {
                          stream_name(b), ha->vocab_size, hb->vocab_size);
     return OK;
 }
+
+int stream_match_corpus(const struct stream *a, const struct stream *b) {
+    struct digest of_a = stream_corpus(a), of_b = stream_corpus(b);
+    if (!digest_known(&of_a) || !digest_known(&of_b) || digest_equal(&of_a, &of_b))
+        return OK;
+    char text_a[33], text_b[33];
+    digest_format(&of_a, text_a);
+    digest_format(&of_b, text_b);
+    return error_set(ERROR_INPUT, "%s counts the sequences of corpus %s, %s those of corpus %s", stream_name(a),
+                     text_a, stream_name(b), text_b);
+}

@@ -49,6 +49,8 @@ static int open_assignment(struct share *share, const char *path) {
     int code = stream_open(&share->assignment, path, 1u << STREAM_ASSIGNMENT);
     if (code == OK)
         code = stream_match(share->tokens, share->assignment);
+    if (code == OK)
+        code = stream_match_corpus(share->tokens, share->assignment);
     if (code != OK)
         return code;
     const struct stream_header *h = stream_header(share->assignment);
@@ -152,11 +154,13 @@ int share_finish(struct share *share) {
     int code = stream_finish(share->tokens);
     if (code == OK && share->assignment)
         code = stream_finish(share->assignment);
+    if (code == OK && share->assignment) // of a pipe known only now
+        code = stream_match_corpus(share->tokens, share->assignment);
     return code;
 }
 
 static int append_entry(struct share_entry **entries, uint64_t *count, uint64_t *room, uint64_t ordinal,
-                        uint64_t id) {
+                        const struct record *r) {
     if (*count == *room) {
         uint64_t more = *room > 0 ? 2 * *room : 1024;
         int code = memory_resize(entries, more, sizeof **entries);
@@ -164,7 +168,7 @@ static int append_entry(struct share_entry **entries, uint64_t *count, uint64_t 
             return code;
         *room = more;
     }
-    (*entries)[(*count)++] = (struct share_entry){ordinal, id};
+    (*entries)[(*count)++] = (struct share_entry){ordinal, r->id, r->predicted};
     return OK;
 }
 
@@ -184,7 +188,7 @@ int share_index(struct share *share, struct share_entry **entries, uint64_t *fir
             code = error_set(ERROR_INPUT, "%s: does not assign the %" PRIu64 " selected sequences of %s",
                              stream_name(share->assignment), range, stream_name(share->tokens));
         if (code == OK && got && is_assigned(share, &r))
-            code = append_entry(entries, count, &room, share->begin + n, r.id);
+            code = append_entry(entries, count, &room, share->begin + n, &r);
         if (code != OK) {
             free(*entries);
             *entries = NULL;

@@ -29,14 +29,15 @@ uint64_t share_range(const struct share *share);
 // The next sequence of the share, in stream order; *got = false at the verified end of the range.
 int share_next(struct share *share, struct record *r, bool *got);
 
-// Read both streams to their verified ends.
+// Read both streams to their verified ends, where it shows whether their ids count the same corpus.
 int share_finish(struct share *share);
 
 // All sequences of the share at once, for reading in any order (stream_read of the tokens, which must be
-// seekable): where they lie and which ids they must have. With no assignment *entries is NULL and the share is
-// the plain range from *first on. free() the entries. It takes the place of share_next.
+// seekable): where they lie, and which id and predicted tokens they must have. With no assignment *entries is NULL
+// and the share is the plain range from *first on. free() the entries. It takes the place of share_next.
 struct share_entry {
     uint64_t ordinal, id;
+    uint32_t predicted;
 };
 int share_index(struct share *share, struct share_entry **entries, uint64_t *first, uint64_t *count);
 

@@ -138,6 +138,9 @@ int record_match(const struct stream *a, const struct record *ra, const struct s
                  uint64_t ordinal);
 // Whether two streams may meet: same vocabulary (where both know it); ERROR_INPUT naming both otherwise.
 int stream_match(const struct stream *a, const struct stream *b);
+// Whether their ids count the same corpus, as far as both ends are known (a pipe's after stream_finish);
+// ERROR_INPUT naming both otherwise.
+int stream_match_corpus(const struct stream *a, const struct stream *b);
 
 // ---- writing ----
 

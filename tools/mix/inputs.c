@@ -108,23 +108,12 @@ int inputs_header(const struct inputs *in, struct stream_header *h) {
     return OK;
 }
 
-int corpus_match(const struct stream *a, const struct stream *b) {
-    struct digest of_a = stream_corpus(a), of_b = stream_corpus(b);
-    if (!digest_known(&of_a) || !digest_known(&of_b) || digest_equal(&of_a, &of_b))
-        return OK;
-    char text_a[33], text_b[33];
-    digest_format(&of_a, text_a);
-    digest_format(&of_b, text_b);
-    return error_set(ERROR_INPUT, "%s counts the sequences of corpus %s, %s those of corpus %s", stream_name(a),
-                     text_a, stream_name(b), text_b);
-}
-
 int inputs_parents(struct inputs *in, struct stream_writer *w) {
     int rc = OK;
     for (uint32_t j = 0; j < in->count && rc == OK; j++) {
         rc = stream_add_parent(w, in->streams[j]);
         if (rc == OK)
-            rc = corpus_match(in->streams[0], in->streams[j]);
+            rc = stream_match_corpus(in->streams[0], in->streams[j]);
     }
     return rc;
 }

@@ -30,7 +30,5 @@ int inputs_next_of(struct inputs *in, uint32_t j, bool *got);
 int inputs_header(const struct inputs *in, struct stream_header *h);
 // Record every stream as a parent of w; ERROR_INPUT where two come from different corpora.
 int inputs_parents(struct inputs *in, struct stream_writer *w);
-// Whether two finished streams count the same corpus, where both know theirs.
-int corpus_match(const struct stream *a, const struct stream *b);
 
 #endif

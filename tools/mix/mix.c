@@ -25,7 +25,7 @@ static int finish_output(struct mix_job *job, struct stream_writer *w, int rc) {
     if (w && rc == OK && job->assignment) {
         rc = stream_add_parent(w, job->assignment);
         if (rc == OK)
-            rc = corpus_match(job->assignment, job->in.streams[0]);
+            rc = stream_match_corpus(job->assignment, job->in.streams[0]);
     }
     if (w && rc == OK)
         return stream_commit(w, NULL);

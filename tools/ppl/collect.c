@@ -118,16 +118,7 @@ static int read_all(struct collection *c) {
 // The verified end of a stream beside the main one, and that its ids count the same corpus.
 static int finish_beside(const struct collection *c, struct stream *other) {
     int rc = stream_finish(other);
-    if (rc != OK)
-        return rc;
-    struct digest mine = stream_corpus(c->in), theirs = stream_corpus(other);
-    if (!digest_known(&mine) || !digest_known(&theirs) || digest_equal(&mine, &theirs))
-        return OK;
-    char text[2][33];
-    digest_format(&mine, text[0]);
-    digest_format(&theirs, text[1]);
-    return error_set(ERROR_INPUT, "%s counts the sequences of corpus %s, %s those of corpus %s",
-                     stream_name(c->in), text[0], stream_name(other), text[1]);
+    return rc == OK ? stream_match_corpus(c->in, other) : rc;
 }
 
 int collection_read(struct collection *c) {

@@ -177,6 +177,8 @@ static int score_all(struct routing *r) {
     }
     progress_finish(&progress);
     if (code == OK)
+        code = share_finish(r->share);
+    if (code == OK)
         code = stream_add_parent(r->emitter.writer, share_tokens(r->share));
     if (code == OK && share_assignment(r->share))
         code = stream_add_parent(r->emitter.writer, share_assignment(r->share));

@@ -58,6 +58,8 @@ static int open_inputs(struct split *s, const struct shard_job *job) {
         code = stream_open(&s->assignment, job->assignment, 1u << STREAM_ASSIGNMENT);
     if (code == OK)
         code = stream_match(s->in, s->assignment);
+    if (code == OK)
+        code = stream_match_corpus(s->in, s->assignment);
     return code == OK ? select_both(s, job) : code;
 }
 
@@ -127,6 +129,10 @@ int shard_split(const struct shard_job *job, const char *pattern) {
         code = stream_finish(s.in);
     if (code == OK)
         code = stream_check_selection(s.in);
+    if (code == OK)
+        code = stream_finish(s.assignment);
+    if (code == OK) // of a pipe known only now
+        code = stream_match_corpus(s.in, s.assignment);
     if (code == OK)
         code = commit_all(&s);
     for (uint32_t e = 0; s.outs && e < s.experts; e++)

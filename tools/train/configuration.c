@@ -71,14 +71,15 @@ static int check_vocabulary(struct training *t) {
 
 static int settle_length(struct training *t) {
     struct train_options *o = t->options;
-    uint32_t longest = t->feed ? feed_length(t->feed) : (uint32_t)t->config.positions;
+    const char *name = "--length";
+    uint32_t longest = t->feed ? feed_length(t->feed, &name) : (uint32_t)t->config.positions;
     if (o->length == 0 && longest == 0)
         return error_set(ERROR_USAGE, "--length: needed, for these sequences have no common bound");
     if (o->length == 0 || (longest > 0 && o->length > longest))
         o->length = longest;
     if (o->length > t->config.positions)
-        return error_set(ERROR_INPUT, "--length: %" PRId64 " tokens, but the model has %d positions", o->length,
-                         t->config.positions);
+        return error_set(ERROR_INPUT, "%s: sequences of %" PRId64 " tokens, but the model has %d positions", name,
+                         o->length, t->config.positions);
     if (o->micro_batch == 0)
         o->micro_batch = MICRO_TOKENS / o->length;
     if (o->micro_batch == 0)

@@ -142,13 +142,15 @@ uint64_t feed_sequences(const struct feed *f) {
     return f->piped ? 0 : n;
 }
 
-uint32_t feed_length(const struct feed *f) {
+uint32_t feed_length(const struct feed *f, const char **name) {
     uint32_t length = 0;
     for (int i = 0; i < f->source_count; i++) {
         if (header_of(f, i)->length == 0)
             return 0;
-        if (header_of(f, i)->length > length)
+        if (header_of(f, i)->length > length) {
             length = header_of(f, i)->length;
+            *name = stream_name(share_tokens(f->sources[i].share));
+        }
     }
     return length;
 }
@@ -202,6 +204,10 @@ static int read_sample(const struct source *source, uint64_t i, struct record *r
     if (code == OK && entry && r->id != entry->id)
         return error_set(ERROR_INPUT, "%s: sequence %" PRIu64 " has id %" PRIu64 ", but %s has id %" PRIu64,
                          stream_name(s), ordinal, r->id, stream_name(share_assignment(source->share)), entry->id);
+    if (code == OK && entry && r->predicted != entry->predicted)
+        return error_set(
+            ERROR_INPUT, "%s: sequence %" PRIu64 " predicts %" PRIu32 " tokens, but %s has %" PRIu32 " of it",
+            stream_name(s), ordinal, r->predicted, stream_name(share_assignment(source->share)), entry->predicted);
     return code;
 }
 

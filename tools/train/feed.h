@@ -28,7 +28,8 @@ void feed_close(struct feed *f); // NULL is allowed
 
 bool feed_piped(const struct feed *f);         // some stream cannot be read twice
 uint64_t feed_sequences(const struct feed *f); // of one pass; 0 for pipes: unknown
-uint32_t feed_length(const struct feed *f);    // the longest sequence that the headers allow; 0: no bound
+uint32_t feed_length(const struct feed *f,
+                     const char **name); // the longest sequence that headers allow, and whose; 0: no bound
 uint32_t feed_vocab_size(const struct feed *f, const char **name); // the largest, and whose it is; 0: unknown
 struct digest feed_vocab(const struct feed *f, const char **name); // the vocabulary's digest; zero: unknown
 
