@@ -284,3 +284,11 @@ losses() { # of the steps in a log
     assert_exit 1
     assert_absent m
 }
+
+@test "formats: every file of a checkpoint and every key of its state and log stand in docs/formats.md" {
+    train $small --steps 4 --save-every 2 --keep 1 --eval "$data/a.tok" --log log --tokenizer "$data/config.json" -o m "$data/a.tok"
+    local name
+    for name in $(ls m) $(jq -r keys[] m/state.json) $(jq -r '.interval | keys[]' m/state.json) $(jq -r keys[] log | sort -u); do
+        grep -qE "\`$name(/step-N/)?\`" "$root/docs/formats.md" || { echo "not documented: $name"; return 1; }
+    done
+}
