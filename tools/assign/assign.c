@@ -257,7 +257,7 @@ static int gather(struct run *r, struct sorter *sorter, struct spool *columns) {
                             .domain = record.domain,
                             .choice = record.choice,
                             .gold = record.gold};
-        rc = sorter_add(sorter, sorted ? s.row[s.best] : 0.0f, s.best, r->row);
+        rc = sorter_add(sorter, sorted && s.row ? s.row[s.best] : 0.0f, s.best, r->row);
         if (rc == OK)
             rc = spool_add(columns, &c);
         if (rc != OK)

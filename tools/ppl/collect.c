@@ -90,7 +90,7 @@ static int add_sequence(struct collection *c, const struct record *r, uint32_t e
 
 static int read_all(struct collection *c) {
     for (;;) {
-        struct record r, b, a;
+        struct record r, b = {0}, a = {0};
         bool got;
         uint32_t expert = 0;
         int rc = stream_next(c->in, &r, &got);
