@@ -17,8 +17,9 @@ SEED ?= 1
 LAUNCH ?=
 
 # Independent stages run side by side, one thread each: small models gain more from that than from threads.
+# make's own -j, where given, comes before JOBS.
 JOBS ?= $(shell nproc)
-ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(JOBS)
 endif
 THREADS ?= 1
