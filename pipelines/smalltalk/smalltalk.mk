@@ -173,7 +173,8 @@ $(RUN)/$(1)/test.lp: $(RUN)/$(1)/test.asg $(foreach e,$(experts),$(RUN)/$(1)/tes
 	$$(call stage,$(1): mix,$(BIN)/mix -q --rule select --assignment $$< $$(filter %.lp,$$^) -o $$@)
 $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp: $(RUN)/$(1)/%.lp: $(foreach e,$(experts),$(RUN)/$(1)/all.$(e).lp)
 	$$(call stage,$(1): mix $$*,$(BIN)/mix -q --rule $$* $$^ -o $$@)
-$(RUN)/$(1)/report.json: $(foreach d,long wide,$(RUN)/test.dense-$(d).lp) $(RUN)/$(1)/test.lp $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp
+$(RUN)/$(1)/report.json: $(foreach d,long wide,$(RUN)/test.dense-$(d).lp) $(RUN)/$(1)/test.lp $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp \
+    $(st)/report-json $(st)/domain-table
 	$$(call stage,$(1): report,BIN=$(BIN) PRESET=$(PRESET) SEED=$(SEED) DEVICE=$(DEVICE) $(st)/report-json $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@)
 $(RUN)/$(1)/report.html: $(RUN)/$(1)/report.json $(st)/report-html $(st)/report-text
 	$(Q)$(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@ && $(st)/report-text $(RUN) $(1) > $(RUN)/$(1)/report.txt
