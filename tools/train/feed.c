@@ -250,6 +250,11 @@ int feed_next(struct feed *f, struct record *r, const struct stream_header **h, 
     return code;
 }
 
+void feed_give_back(struct feed *f, uint64_t n) {
+    while (n-- > 0)
+        pick_lane(f, --f->drawn)->drawn--;
+}
+
 json_t *feed_position(const struct feed *f) {
     json_t *list = json_array();
     for (int i = 0; list && i < f->lane_count; i++)

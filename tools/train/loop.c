@@ -62,6 +62,7 @@ static int save_and_die(struct training *t) {
 
 // The next B sequences; *got = false where the pipe ended before they were complete.
 static int fill_batch(struct training *t, bool *got) {
+    uint64_t before = feed_drawn(t->feed);
     batch_clear(&t->batch);
     *got = true;
     while (t->batch.count < t->batch.rows) {
@@ -74,6 +75,9 @@ static int fill_batch(struct training *t, bool *got) {
                              name, feed_drawn(t->feed), t->state.step, t->last_step);
         if (code == OK && *got)
             code = training_take(t, &r, h, name);
+        // What is saved after an interruption goes on with the whole batch.
+        if (code != OK)
+            feed_give_back(t->feed, feed_drawn(t->feed) - before);
         if (code != OK || !*got)
             return code;
     }
