@@ -84,6 +84,10 @@ static int64_t generation_step(const char *name) {
     return -1;
 }
 
+int64_t folder_step(const struct folder *f) {
+    return f->current ? generation_step(strrchr(f->current, '/') + 1) : -1;
+}
+
 static int compare_steps(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -122,7 +126,7 @@ static int remove_generation(const struct folder *f, int64_t step) {
 
 // Remove what was never finished (behind `current`, or everything without one) and all but `keep` older ones.
 static int prune(const struct folder *f, int64_t keep) {
-    int64_t *steps, current = f->current ? generation_step(strrchr(f->current, '/') + 1) : -1;
+    int64_t *steps, current = folder_step(f);
     size_t count, older = 0;
     int code = list_generations(f, &steps, &count);
     while (older < count && steps[older] < current)
@@ -193,6 +197,11 @@ int folder_open(struct folder *f, const char *checkpoint) {
         code = read_current(f);
     if (code == OK)
         code = prune(f, INT64_MAX);
+    // What could not be read is not ours to remove.
+    if (code != OK && f->lock >= 0) {
+        close(f->lock);
+        f->lock = -1;
+    }
     return code;
 }
 
@@ -251,7 +260,7 @@ int folder_advance(struct folder *f, int64_t step, int64_t keep) {
 
 // The kept generations move below the current one, which is about to become CKPT.
 static int move_snapshots(const struct folder *f) {
-    int64_t *steps, current = generation_step(strrchr(f->current, '/') + 1);
+    int64_t *steps, current = folder_step(f);
     size_t count;
     int code = list_generations(f, &steps, &count);
     for (size_t i = 0; i < count && code == OK; i++) {

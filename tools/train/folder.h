@@ -27,7 +27,9 @@ void folder_close(struct folder *f);
 
 int folder_clear(struct folder *f); // forget all generations
 
-// A fresh, empty folder for generation `step`; free() the name.
+int64_t folder_step(const struct folder *f); // of the current generation; -1: none
+
+// A fresh, empty folder for generation `step`, which is not the current one; free() the name.
 int folder_begin(struct folder *f, int64_t step, char **directory);
 // The generation is complete: make it the current one, keep `keep` older ones.
 int folder_advance(struct folder *f, int64_t step, int64_t keep);

@@ -62,6 +62,9 @@ static int copy_tokenizer(const struct training *t, const char *directory) {
 int training_save(struct training *t) {
     char *directory;
     t->state.seconds = clock_seconds() - t->resumed_at;
+    // Saved already: the weights are the same, and the current generation must not go for one moment.
+    if (folder_step(&t->folder) == t->state.step)
+        return write_state(t, t->folder.current);
     int code = folder_begin(&t->folder, t->state.step, &directory);
     if (code == OK)
         code = checkpoint_save(t->model, 0, directory, &t->vocab);
