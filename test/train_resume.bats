@@ -79,6 +79,28 @@ interrupted_run() {
     same_weights m "$data/whole"
 }
 
+@test "train --resume: an older command's checkpoint does not bar the way to this command's unfinished run" {
+    train $run --steps 20 -o m "$data/a.tok"
+    interrupted_run
+    train $run --resume --log log -o m "$data/a.tok"
+    same_weights m "$data/whole"
+    assert_equal "$(timeless log)" "$(timeless "$data/whole.log")"
+    run train $run --resume --steps 20 -o m "$data/a.tok"
+    assert_exit 3
+    assert_line "key 'steps': m has 150, this command says 20"
+    assert_absent m.part
+    same_weights m "$data/whole"
+}
+
+@test "train --resume: states that cannot be found are not removed" {
+    interrupted_run
+    echo nonsense > m.part/current
+    run train $run --resume -o m "$data/a.tok"
+    assert_exit 3
+    assert_line "m.part/current: names no generation"
+    compgen -G "m.part/step-*/model.safetensors"
+}
+
 @test "train --resume: with --restart a changed configuration starts over" {
     interrupted_run
     train $run --resume --restart --steps 20 -o m "$data/a.tok"
@@ -142,4 +164,24 @@ interrupted_run() {
     run train $once --resume -o m < <(pattern 501 32)
     assert_exit 3
     assert_line "key 'data'"
+}
+
+@test "train --resume: a pipe whose writer died with us, in the middle of a batch, is no loss" {
+    once="--model $data/config.json --batch 16 --lr 1e-3 --dtype f32 --save-every 1 --log-every 1 -q"
+    lines 500 32 | mkstream tokens from=json length=32 vocab=64 level=0 frame=1000 > framed.tok
+    train $once -o whole < <(cat framed.tok)
+    {
+        head -c $(($(stat -c %s framed.tok) / 2)) framed.tok
+        until [ "$(cat log 2>/dev/null | wc -l)" -ge 12 ]; do
+            sleep 0.05
+        done
+        sleep 0.5
+        stat -c %i m.part/step-*/model.safetensors > before
+        kill -TERM "$(cat m.part/lock)"
+    } | train $once --log log -o m || code=$?
+    assert_equal $code 143
+    # the state of this step was there already, and stays where it is
+    assert_same before <(stat -c %i m.part/step-*/model.safetensors)
+    train $once --resume --log log -o m < <(cat framed.tok)
+    same_weights m whole
 }

@@ -104,7 +104,7 @@ static int train(struct training *t) {
     int code = training_describe(t);
     if (code == OK && o->resume)
         code = is_finished(t, &finished, &differs);
-    if (code != OK && !(o->restart && differs))
+    if (code != OK && !differs)
         return code;
     if (finished) {
         tool_notice("%s: is complete", common.output);
@@ -114,6 +114,9 @@ static int train(struct training *t) {
     code = folder_open(&t->folder, common.output);
     if (code == OK)
         code = settle_folder(t, &resumes);
+    // Another command's CKPT gives way to a run of this command that was killed, else only to --restart.
+    if (code == OK && differs && !resumes && !o->restart)
+        code = is_finished(t, &finished, &differs);
     if (code == OK)
         code = start_model(t, resumes);
     return code == OK ? training_run(t) : code;
