@@ -12,6 +12,9 @@ include pipelines/presets/$(PRESET).mk
 ##                        sub-folder), E=4, TRUNK=0.5, ROUTE=router|label, ASSIGN=balanced|random|argmax|...,
 ##                        DEVICE=auto, SEED=1, LAUNCH='srun ...'; see pipelines/presets and docs/pipelines.md
 
+# Numbers with a decimal point and one order of names, whatever the user's locale.
+export LC_ALL := C
+
 DEVICE ?= auto
 SEED ?= 1
 LAUNCH ?=

@@ -5,12 +5,12 @@ load helpers
 
 setup_file() {
     cd "$BATS_TEST_DIRNAME/.."
-    export CORPUS_DIR=$BATS_FILE_TMPDIR/corpus RUN_DIR=$BATS_FILE_TMPDIR/run
+    export CORPUS_DIR="$BATS_FILE_TMPDIR/my corpus" RUN_DIR=$BATS_FILE_TMPDIR/run
     for kind in sums brackets hex; do
         mkdir -p "$CORPUS_DIR/$kind"
         for seed in 1 2 3 4 5 6 7 8; do
             awk -v kind="$kind" -v seed="$seed" -v documents=12 -f test/corpus.awk |
-                awk -v base="$CORPUS_DIR/$kind/$seed" 'BEGIN { n = 0 } $0 == "----" { n++; next } { print > (base "-" n ".txt") }'
+                awk -v base="$CORPUS_DIR/$kind/$seed" 'BEGIN { n = 0 } $0 == "----" { n++; next } { print > (base " " n ".txt") }'
         done
     done
     pipeline smalltalk > "$BATS_FILE_TMPDIR/output"
@@ -73,4 +73,31 @@ setup() {
     run pipeline ablate-label
     [ "$status" -eq 0 ]
     jq -e '.variant == "label"' "$RUN_DIR/label/report.json"
+}
+
+@test "each variable reaches what depends on it" {
+    made() { # PATTERN TARGET VARIABLE...
+        local pattern=$1
+        shift
+        run pipeline -n "$@"
+        [ "$status" -eq 0 ] && grep -qE -- "$pattern" <<< "$output" || { echo "$*: nothing for $pattern" >&2; return 1; }
+    }
+    made '-o [^ ]*/random/test.asg' ablate-random E=3
+    made '/smalltalk/budget ' smalltalk EVALS=3
+    made 'train .*/dense-long ' smalltalk DEVICE=auto
+    made 'train .*/round-1/expert-0 ' smalltalk ROUTER_BATCH=4
+    made 'tokenize .*--learn' smalltalk SPLIT=train=0.8,valid=0.1,test=0.1
+    made 'cp .*/random/report' smalltalk ASSIGN=random
+    mv "$CORPUS_DIR/hex/1 1.txt" "$BATS_TEST_TMPDIR/kept"
+    made 'tokenize .*--learn' smalltalk
+    mv "$BATS_TEST_TMPDIR/kept" "$CORPUS_DIR/hex/1 1.txt"
+    run pipeline smalltalk ROUTE=cluster
+    [ "$status" -ne 0 ]
+}
+
+@test "the report counts this run's routers, not those of one with more rounds" {
+    pipeline smalltalk ROUNDS=1 > /dev/null
+    [ -e "$RUN_DIR/router/round-3" ]
+    jq -e --slurpfile budget "$RUN_DIR/budget.json" '.mixture.flops.routers <= $budget[0].flops.routers * 1.01' "$RUN_DIR/report.json"
+    jq -e '[.tables[].name] == ["round 0", "experts\u0027 part", "held-out"]' "$RUN_DIR/report.json"
 }

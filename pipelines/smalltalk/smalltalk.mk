@@ -12,6 +12,7 @@
 ROUTE ?= router
 ASSIGN ?= balanced
 TRUNK ?= 0
+EVALS ?= 12
 CORPUS ?=
 LABELS ?=
 
@@ -20,6 +21,9 @@ tools := $(TOOL_BINARIES)
 experts := $(shell seq 0 $$(($(E) - 1)))
 rounds := $(shell seq 1 $(ROUNDS))
 last_round := $(ROUNDS)
+ifneq ($(filter-out router label,$(ROUTE)),)
+$(error ROUTE=$(ROUTE): one of router, label)
+endif
 variant := $(if $(filter label,$(ROUTE)),label,$(if $(filter random,$(ASSIGN)),random,router))
 
 .PHONY: smalltalk ablate-random ablate-label
@@ -36,12 +40,14 @@ ifeq ($(CORPUS),)
 corpus := $(RUN)/corpus
 corpus_stamp := $(corpus)/corpus.json
 corpus_documents := --documents separator --separator '\0' $(corpus)/*/
-$(corpus_stamp): $(call variables,corpus,MEGABYTES DOMAINS)
+$(corpus_stamp): $(call variables,corpus,MEGABYTES DOMAINS) | $(BUILD)/deps
 	$(call stage,corpus,pipelines/corpus/fetch --megabytes $(MEGABYTES) $(if $(DOMAINS),--domains $(DOMAINS)) $(corpus))
 else
+# The names, sizes and times of the user's files are a variable: names may hold spaces, and files may go.
 corpus := $(CORPUS)
-corpus_stamp := $(shell find $(CORPUS) -type f -not -name '.*')
-corpus_documents := $(CORPUS)
+corpus_files := $(shell find -L '$(CORPUS)' -type f -not -name '.*' -printf '%P %s %T@\n' | LC_ALL=C sort | cksum)
+corpus_stamp := $(call variables,corpus,CORPUS corpus_files)
+corpus_documents := '$(CORPUS)'
 endif
 text = --split $(SPLIT) $(corpus_documents)
 
@@ -59,13 +65,13 @@ $(foreach s,train valid test,$(RUN)/$(s).tok): $(RUN)/%.tok: $(RUN)/tokens.%.tok
 
 # ---- models and budget --------------------------------------------------------------------------------------
 
-$(RUN)/expert.json: $(call variables,expert,VOCAB LENGTH EXPERT_LAYERS EXPERT_HIDDEN EXPERT_HEADS)
+$(RUN)/expert.json: $(call variables,expert,VOCAB LENGTH EXPERT_LAYERS EXPERT_HIDDEN EXPERT_HEADS) | $(BUILD)/deps
 	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(EXPERT_LAYERS) $(EXPERT_HIDDEN) $(EXPERT_HEADS) > $@
-$(RUN)/router.json: $(call variables,router,VOCAB LENGTH ROUTER_LAYERS ROUTER_HIDDEN ROUTER_HEADS)
+$(RUN)/router.json: $(call variables,router,VOCAB LENGTH ROUTER_LAYERS ROUTER_HIDDEN ROUTER_HEADS) | $(BUILD)/deps
 	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(ROUTER_LAYERS) $(ROUTER_HIDDEN) $(ROUTER_HEADS) > $@
 
 # Ranges of train.tok, steps and FLOPs of every run: what depends on how much text there is.
-budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS ROUND_SEQUENCES
+budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS ROUND_SEQUENCES EVALS
 $(RUN)/budget.json: $(RUN)/train.tok $(RUN)/expert.json $(RUN)/router.json $(call variables,budget,$(budget_variables)) | $(tools)
 	$(Q)$(foreach v,$(budget_variables),$(v)='$($(v))') BIN=$(BIN) $(st)/budget $(RUN) > $@.tmp && mv $@.tmp $@
 budget = $$(jq -r '$(1)' $(RUN)/budget.json)
@@ -75,7 +81,7 @@ budget = $$(jq -r '$(1)' $(RUN)/budget.json)
 # Round r trains on chunk r - 1. Chunk 0 is assigned at random; chunk r by the routers of round r.
 router_options = --batch $(ROUTER_BATCH) --length $(ROUTE_PREFIX) --schedule constant --warmup $(ROUTER_WARMUP) \
     --lr $(ROUTER_RATE) --clip $(CLIP) --weight-decay $(DECAY) $(device_options)
-router_stamp := $(call variables,routers,ROUTER_RATE ROUTER_WARMUP CLIP DECAY ROUTE_PREFIX SEED)
+router_stamp := $(call variables,routers,ROUTER_RATE ROUTER_WARMUP CLIP DECAY ROUTE_PREFIX SEED DEVICE)
 chunk = $(call budget,.rounds[$(1)].range)
 routers_of = $(foreach e,$(experts),$(RUN)/router/round-$(1)/expert-$(e))
 
@@ -120,7 +126,7 @@ $(RUN)/router/valid.asg $(RUN)/router/test.asg: $(RUN)/router/%.asg: $(RUN)/rout
 	$(call stage,assign $*,$(BIN)/assign -q --method argmax $< -o $@)
 
 held_out := valid test
-$(foreach s,$(held_out),$(RUN)/random/$(s).asg): $(RUN)/random/%.asg: $(RUN)/%.tok | $(tools)
+$(foreach s,$(held_out),$(RUN)/random/$(s).asg): $(RUN)/random/%.asg: $(RUN)/%.tok $(call variables,random,E) | $(tools)
 	$(call stage,assign $* at random,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) $< -o $@)
 $(RUN)/random/experts.asg: $(RUN)/train.tok $(RUN)/budget.json | $(tools)
 	$(call stage,assign at random,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) --sequences $(call budget,.experts.range) $< -o $@)
@@ -134,8 +140,7 @@ $(RUN)/label/experts.asg: $(RUN)/train.tok $(RUN)/label/labels.tsv $(RUN)/budget
 
 # ---- training: trunk, dense, experts ------------------------------------------------------------------------
 
-train_stamp := $(call variables,train,RATE WARMUP CLIP DECAY SEED EVALS)
-EVALS ?= 12
+train_stamp := $(call variables,train,RATE WARMUP CLIP DECAY SEED DEVICE)
 train_options = --lr $(RATE) --clip $(CLIP) --weight-decay $(DECAY) --seed $(SEED) \
     --tokenizer $(RUN)/tokenizer.json --save-every 2000 $(device_options)
 train_inputs := $(RUN)/train.tok $(RUN)/valid.tok $(RUN)/budget.json $(RUN)/expert.json $(RUN)/tokenizer.json $(train_stamp)
@@ -175,9 +180,9 @@ $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp: $(RUN)/$(1)/%.lp: $(foreach e,$(expe
 	$$(call stage,$(1): mix $$*,$(BIN)/mix -q --rule $$* $$^ -o $$@)
 $(RUN)/$(1)/report.json: $(foreach d,long wide,$(RUN)/test.dense-$(d).lp) $(RUN)/$(1)/test.lp $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp \
     $(st)/report-json $(st)/domain-table
-	$$(call stage,$(1): report,BIN=$(BIN) PRESET=$(PRESET) SEED=$(SEED) DEVICE=$(DEVICE) $(st)/report-json $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@)
+	$$(call stage,$(1): report,BIN=$(BIN) PRESET=$(PRESET) SEED=$(SEED) DEVICE=$(DEVICE) CORPUS='$(CORPUS)' $(st)/report-json $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@)
 $(RUN)/$(1)/report.html: $(RUN)/$(1)/report.json $(st)/report-html $(st)/report-text
-	$(Q)$(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@ && $(st)/report-text $(RUN) $(1) > $(RUN)/$(1)/report.txt
+	$(Q)$(st)/report-text $(RUN) $(1) > $(RUN)/$(1)/report.txt && $(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@
 endef
 $(foreach v,router random label,$(eval $(call variant_rules,$(v))))
 
@@ -185,5 +190,6 @@ $(RUN)/test.dense-%.lp: $(RUN)/dense-%/model.safetensors $(RUN)/test.tok
 	$(call stage,evaluate dense-$*,$(LAUNCH) $(BIN)/route -q --per-token -m $(<D) $(device_options) $(RUN)/test.tok -o $@)
 
 # The long runs first, so that the last stages have all cores: see docs/pipelines.md.
-$(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/router/experts.asg $(RUN)/dense-wide/model.safetensors $(RUN)/$(variant)/report.html
-	$(Q)for f in json html txt; do cp $(RUN)/$(variant)/report.$$f $(RUN)/report.$$f; done
+$(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/$(variant)/experts.asg $(RUN)/dense-wide/model.safetensors \
+    $(RUN)/$(variant)/report.html $(call variables,report,ROUTE ASSIGN)
+	$(Q)for f in json txt html; do cp $(RUN)/$(variant)/report.$$f $(RUN)/report.$$f; done
