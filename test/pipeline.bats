@@ -101,3 +101,12 @@ setup() {
     jq -e --slurpfile budget "$RUN_DIR/budget.json" '.mixture.flops.routers <= $budget[0].flops.routers * 1.01' "$RUN_DIR/report.json"
     jq -e '[.tables[].name] == ["round 0", "experts\u0027 part", "held-out"]' "$RUN_DIR/report.json"
 }
+
+@test "a part without text is said before anything is trained" {
+    mkdir -p "$BATS_TEST_TMPDIR/corpus/one"
+    cat "$CORPUS_DIR"/*/*.txt > "$BATS_TEST_TMPDIR/corpus/one/document.txt"
+    run pipeline smalltalk CORPUS="$BATS_TEST_TMPDIR/corpus" RUN="$BATS_TEST_TMPDIR/run"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"/valid.tok: no sequences"* || "$output" == *"not enough text"* ]]
+    [ ! -e "$BATS_TEST_TMPDIR/run/dense-long" ]
+}

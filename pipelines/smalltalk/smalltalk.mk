@@ -72,7 +72,7 @@ $(RUN)/router.json: $(call variables,router,VOCAB LENGTH ROUTER_LAYERS ROUTER_HI
 
 # Ranges of train.tok, steps and FLOPs of every run: what depends on how much text there is.
 budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS ROUND_SEQUENCES EVALS
-$(RUN)/budget.json: $(RUN)/train.tok $(RUN)/expert.json $(RUN)/router.json $(call variables,budget,$(budget_variables)) | $(tools)
+$(RUN)/budget.json: $(RUN)/train.tok $(RUN)/valid.tok $(RUN)/test.tok $(RUN)/expert.json $(RUN)/router.json $(call variables,budget,$(budget_variables)) | $(tools)
 	$(Q)$(foreach v,$(budget_variables),$(v)='$($(v))') BIN=$(BIN) $(st)/budget $(RUN) > $@.tmp && mv $@.tmp $@
 budget = $$(jq -r '$(1)' $(RUN)/budget.json)
 
