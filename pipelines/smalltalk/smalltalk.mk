@@ -157,7 +157,8 @@ $(RUN)/trunk/model.safetensors: $(train_inputs) | $(tools)
 $(RUN)/dense-long/model.safetensors $(RUN)/dense-wide/model.safetensors: $(RUN)/dense-%/model.safetensors: $(train_inputs) | $(tools)
 	$(call stage,dense-$*,$(call train_run,.dense.$*,cosine,$(from_scratch) --steps $(call budget,.dense.$*.steps)))
 
-trunk := $(if $(filter-out 0 0.0,$(TRUNK)),$(RUN)/trunk/model.safetensors)
+# 0, 0.0, 0.00: none
+trunk := $(if $(subst .,,$(subst 0,,$(TRUNK))),$(RUN)/trunk/model.safetensors)
 
 # $(call expert_rule,VARIANT,EXPERT)
 define expert_rule
