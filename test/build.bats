@@ -38,6 +38,8 @@ tree() {
     run bash "$root/build-aux/deps" --check gcc:gcc libnothing-dev:nothing/nothing.h
     assert_exit 1
     assert_equal "$output" "deps: missing: libnothing-dev; run 'make deps' or: apt-get install -y --no-install-recommends libnothing-dev"
+    run bash "$root/build-aux/deps" --check gcc:gcc zstd:no-such-command # what only tests need stops no build
+    assert_exit 0
     run bash "$root/build-aux/deps" --check gcc:gcc
     assert_exit 0
     assert_equal "$output" ""
