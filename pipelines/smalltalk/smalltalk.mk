@@ -15,6 +15,7 @@ TRUNK ?= 0
 EVALS ?= 12
 CORPUS ?=
 LABELS ?=
+ROUTER_SCHEDULE ?= constant
 
 st := pipelines/smalltalk
 tools := $(TOOL_BINARIES)
@@ -79,9 +80,10 @@ budget = $$(jq -r '$(1)' $(RUN)/budget.json)
 # ---- routers: EM rounds -------------------------------------------------------------------------------------
 
 # Round r trains on chunk r - 1. Chunk 0 is assigned at random; chunk r by the routers of round r.
-router_options = --batch $(ROUTER_BATCH) --length $(ROUTE_PREFIX) --schedule constant --warmup $(ROUTER_WARMUP) \
+router_options = --batch $(ROUTER_BATCH) --length $(ROUTE_PREFIX) --warmup $(ROUTER_WARMUP) \
+    --schedule $(ROUTER_SCHEDULE) --schedule-steps $(call budget,.routers.steps) \
     --lr $(ROUTER_RATE) --clip $(CLIP) --weight-decay $(DECAY) $(device_options)
-router_stamp := $(call variables,routers,ROUTER_RATE ROUTER_WARMUP CLIP DECAY ROUTE_PREFIX SEED DEVICE)
+router_stamp := $(call variables,routers,ROUTER_SCHEDULE ROUTER_RATE ROUTER_WARMUP CLIP DECAY ROUTE_PREFIX SEED DEVICE)
 chunk = $(call budget,.rounds[$(1)].range)
 routers_of = $(foreach e,$(experts),$(RUN)/router/round-$(1)/expert-$(e))
 
