@@ -152,7 +152,6 @@ static void die_by(int number) {
     if (child == 0) {
         struct rlimit no_core = {0};
         setrlimit(RLIMIT_CORE, &no_core);
-        signal(number, SIG_DFL); // whoever runs the tests in the background has it ignored
         struct output *out;
         for (int i = 0; i < 3; i++) {
             char name[32];
@@ -229,6 +228,8 @@ static void use_scratch(void) {
 }
 
 int main(void) {
+    signal(SIGINT, SIG_DFL); // a shell's background job has them ignored
+    signal(SIGQUIT, SIG_DFL);
     char folder[] = "/tmp/tacit-unit.XXXXXX";
     if (!mkdtemp(folder) || chdir(folder) != 0)
         return 1;
