@@ -104,6 +104,8 @@ get() {
     assert_close "$(get '.groups[0].difference.nats_per_token')" -0.5 1e-12
     assert_close "$(get '.groups[1].baseline.nats')" 1 1e-12
     ppl --json --baseline x.lp x.lp > report.json
+    run grep -e '-0\.0' report.json
+    assert_equal "$status" 1
     assert_equal "$(get '[.difference.nats_per_token, .difference.improvement_percent_ci95[]] | map(. == 0) | all')" true
 }
 
@@ -184,7 +186,7 @@ get() {
     ppl --tsv --by domain --baseline x.lp x.lp > x.tsv
     assert_equal "$(awk -F'\t' '{ print NF }' x.tsv | uniq | wc -l)" 1
     assert_equal "$(cut -f1-6 x.tsv | tail -1)" "$(printf 'total\t\t\t3\t1\t6')"
-    assert_equal "$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "improvement_percent_ci95_high") c = i } END { print $c }' x.tsv)" "-0"
+    assert_equal "$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "improvement_percent_ci95_high") c = i } END { print $c }' x.tsv)" "0"
     run ppl --json --tsv x.lp
     assert_exit 2
 }

@@ -73,7 +73,7 @@ static void resample(void *context, int index, int thread) {
     r->values[2][index] = exp(baseline);
     r->values[3][index] = sum.baseline_nats / bits;
     r->values[4][index] = mean - baseline;
-    r->values[5][index] = -100 * expm1(mean - baseline);
+    r->values[5][index] = 100 * -expm1(mean - baseline) + 0.0;
 }
 
 // Ascending, NaN last.

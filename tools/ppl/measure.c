@@ -61,7 +61,7 @@ int tallied_measure(const struct tallied *t, uint64_t total, uint32_t resamples,
     fill_score(&m->model, t, t->nats);
     fill_score(&m->baseline, t, t->baseline_nats);
     m->difference = m->model.nats_per_token - m->baseline.nats_per_token;
-    m->improvement = -100 * expm1(m->difference);
+    m->improvement = 100 * -expm1(m->difference) + 0.0; // and never -0
     m->model.perplexity_ci95 = i.perplexity;
     m->baseline.perplexity_ci95 = i.baseline_perplexity;
     const struct interval unknown = {NAN, NAN};
