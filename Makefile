@@ -54,7 +54,7 @@ UNIT_BINARIES := $(UNIT_SOURCES:test/unit/%.c=$(BUILD)/unit/%)
 HELPER_BINARIES := $(HELPER_SOURCES:test/%.c=$(BUILD)/test/%)
 BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
 
-.PHONY: all help deps test unit bench install clean asan lint format docs
+.PHONY: all help deps test unit bench install clean asan lint format
 .DEFAULT_GOAL := all
 
 all: $(TOOL_BINARIES)
