@@ -177,6 +177,15 @@ losses() { # of the steps in a log
     assert_absent torn
 }
 
+@test "train: --plan of a model that no machine holds still counts it" {
+    config 64 32 65536 | jq '.num_attention_heads = 512 | .num_key_value_heads = 512' > huge.json
+    train --plan --json --model huge.json --batch 8 > plan.json
+    jq -e '.parameters > 1e11 and .memory.total > 1e12 and .tokens_per_second == 0' plan.json
+    run train --plan --model huge.json --batch 8
+    assert_exit 0
+    assert_match 'not known'
+}
+
 @test "train: --plan prints parameters, FLOPs, memory and speed, and trains nothing" {
     run train --plan --model "$data/config.json" --batch 8 --steps 10
     assert_exit 0

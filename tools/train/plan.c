@@ -38,7 +38,7 @@ static int time_model(struct model *m, uint32_t *ids, int rows, int length, doub
 }
 
 // A model of the same width and at most two layers is timed on a few thousand tokens; passes scale with FLOPs,
-// updates with parameters.
+// updates with parameters. A machine that cannot hold even that still gets the rest of the plan.
 static int estimate(const struct training *t, struct plan *plan) {
     struct model_config probe = t->config;
     int length = (int)t->options->length, rows = PROBE_TOKENS / length > 0 ? PROBE_TOKENS / length : 1;
@@ -51,8 +51,14 @@ static int estimate(const struct training *t, struct plan *plan) {
     double pass, update;
     size_t n = (size_t)rows * (size_t)length;
     uint32_t *ids = memory_new(n, sizeof *ids);
-    int code = ids ? model_new(&m, t->device, &probe, &size) : ERROR_SYSTEM;
-    for (size_t i = 0; i < n && code == OK; i++)
+    if (!ids)
+        return ERROR_SYSTEM;
+    if (model_new(&m, t->device, &probe, &size) != OK) {
+        free(ids);
+        return OK;
+    }
+    int code = OK;
+    for (size_t i = 0; i < n; i++)
         ids[i] = (uint32_t)(i * 2654435761u % (uint32_t)probe.vocab);
     if (code == OK)
         code = model_init(m, 0, 1);
@@ -114,9 +120,12 @@ static void print_text(const struct training *t, const struct plan *p) {
     print_bytes("activations", m->activations);
     print_bytes("workspace", m->workspace);
     print_bytes("total", m->total);
-    printf("tokens/s (estimate)    %14.4g  (%.4g TFLOP/s)\n", p->tokens_per_second,
-           p->tokens_per_second * p->flops_per_token / 1e12);
-    if (p->steps > 0)
+    if (p->tokens_per_second > 0)
+        printf("tokens/s (estimate)    %14.4g  (%.4g TFLOP/s)\n", p->tokens_per_second,
+               p->tokens_per_second * p->flops_per_token / 1e12);
+    else
+        printf("tokens/s (estimate)    not known: this machine cannot hold the model\n");
+    if (p->seconds > 0)
         printf("seconds (estimate)     %14.4g\n", p->seconds);
 }
 
