@@ -184,7 +184,7 @@ help:
 ##   make deps            install what is missing (apt), or name the command
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
 ##   make asan            the test suite under AddressSanitizer and UBSan
-##   make bench           benchmarks, into bench/out
+##   make bench           time the kernels; BENCH=NAME for one benchmark
 ##   make install         tools as PREFIX/bin/tacit-NAME (DESTDIR=, PREFIX=/usr/local)
 ##   make clean           remove what was built (runs/ stays)
 ##   variables            V=1 show commands, ARCH=native|x86-64-v3|..., CUDA=0|1, WERROR=1, OPT=-O2
