@@ -3,8 +3,8 @@
 #
 #   corpus -> tokenizer.json -> tokens.{train,valid,test}.tok -> train.tok (shuffled)
 #   train.tok, chunk r    -> router/round-r/expert-e (train --continue) -> chunk-r.scr -> chunk-r.asg -> round r + 1
-#   train.tok, the rest   -> scores.scr -> VARIANT/experts.asg -> VARIANT/expert-e     (from trunk where TRUNK > 0)
-#   test.tok              -> test.scr -> VARIANT/test.asg -> VARIANT/test.e.lp -> VARIANT/test.lp -> report
+#   train.tok, the rest   -> router/experts.scr -> VARIANT/experts.asg -> VARIANT/expert-e  (from trunk where TRUNK > 0)
+#   test.tok              -> router/test.scr -> VARIANT/test.asg -> VARIANT/test.e.lp -> VARIANT/test.lp -> report
 #
 # A variant is one way to assign: `router` is the paper's; `random` and `label` are its ablations. They share
 # everything above them in this list, the dense runs included.
@@ -45,7 +45,6 @@ $(corpus_stamp): $(call variables,corpus,MEGABYTES DOMAINS) | $(BUILD)/deps
 	$(call stage,corpus,pipelines/corpus/fetch --megabytes $(MEGABYTES) $(if $(DOMAINS),--domains $(DOMAINS)) $(corpus))
 else
 # The names, sizes and times of the user's files are a variable: names may hold spaces, and files may go.
-corpus := $(CORPUS)
 corpus_files := $(shell find -L '$(CORPUS)' -type f -not -name '.*' -printf '%P %s %T@\n' | LC_ALL=C sort | cksum)
 corpus_stamp := $(call variables,corpus,CORPUS corpus_files)
 corpus_documents := '$(CORPUS)'
@@ -192,7 +191,7 @@ $(foreach v,router random label,$(eval $(call variant_rules,$(v))))
 $(RUN)/test.dense-%.lp: $(RUN)/dense-%/model.safetensors $(RUN)/test.tok
 	$(call stage,evaluate dense-$*,$(LAUNCH) $(BIN)/route -q --per-token -m $(<D) $(device_options) $(RUN)/test.tok -o $@)
 
-# The long runs first, so that the last stages have all cores: see docs/pipelines.md.
+# The long runs first, so that no core waits for one of them at the end.
 $(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/$(variant)/experts.asg $(RUN)/dense-wide/model.safetensors \
     $(RUN)/$(variant)/report.html $(call variables,report,ROUTE ASSIGN)
 	$(Q)for f in json txt html; do cp $(RUN)/$(variant)/report.$$f $(RUN)/report.$$f; done
