@@ -54,7 +54,7 @@ UNIT_BINARIES := $(UNIT_SOURCES:test/unit/%.c=$(BUILD)/unit/%)
 HELPER_BINARIES := $(HELPER_SOURCES:test/%.c=$(BUILD)/test/%)
 BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
 
-.PHONY: all help deps test unit bench install clean asan lint format
+.PHONY: all help deps test unit bench bench-kernels install clean asan lint format
 .DEFAULT_GOAL := all
 
 all: $(TOOL_BINARIES)
@@ -151,6 +151,9 @@ asan:
 
 bench: all $(BENCH_BINARIES)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
+# Every kernel by itself, and what a training step would take of the kernels alone.
+bench-kernels: $(BUILD)/bench/kernels
+	@$<
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
@@ -184,7 +187,8 @@ help:
 ##   make deps            install what is missing (apt), or name the command
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
 ##   make asan            the test suite under AddressSanitizer and UBSan
-##   make bench           time the kernels; BENCH=NAME for one benchmark
+##   make bench           time every row against its floor; BENCH="train route" for some
+##   make bench-kernels   time each kernel
 ##   make install         tools as PREFIX/bin/tacit-NAME (DESTDIR=, PREFIX=/usr/local)
 ##   make clean           remove what was built (runs/ stays)
 ##   variables            V=1 show commands, ARCH=native|x86-64-v3|..., CUDA=0|1, WERROR=1, OPT=-O2
