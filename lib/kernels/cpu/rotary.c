@@ -30,16 +30,19 @@ static INLINE void turn_row(const struct rotary *q, size_t row, size_t half_size
     }
 }
 
-// A head of 16 in bfloat16 is one vector: (a, b) (c, c) + (b, a) (-s, s).
-static void turn_row_of_16(const struct rotary *q, size_t row) {
-    const float *cosine = q->s->turns + row % q->length * 8, *sine = cosine + (size_t)q->s->turns_length * 8;
-    const v16i twice = {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7};
-    v16 c = __builtin_shuffle(v16_load_n(cosine, 8), twice), s = __builtin_shuffle(v16_load_n(sine, 8), twice);
-    s *= v16_select(v16_lanes() < 8, v16_set(-q->sign), v16_set(q->sign));
-    for (size_t h = 0; h < q->heads; h++) {
-        size_t at = row * q->width + h * 16;
-        v16 x = c_load_n(q->qkv, at, 16, true);
-        c_store_n(q->qkv, at, x * c + v16_down(x, 8) * s, 16, true);
+// Heads of 16 in bfloat16 are vectors, of 8 two of them: (a, b) (c, c) + (b, a) (-s, s).
+static INLINE void turn_row_packed(const struct rotary *q, size_t row, int half_size) {
+    const float *cosine = q->s->turns + row % q->length * (size_t)half_size;
+    const float *sine = cosine + (size_t)q->s->turns_length * (size_t)half_size;
+    const v16i lanes = v16_lanes(), place = lanes & (half_size - 1), other = lanes ^ half_size;
+    v16 c = __builtin_shuffle(v16_load_n(cosine, half_size), place);
+    v16 s = __builtin_shuffle(v16_load_n(sine, half_size), place);
+    s *= v16_select((lanes & half_size) == 0, v16_set(-q->sign), v16_set(q->sign));
+    size_t width = q->heads * 2 * (size_t)half_size, begin = row * q->width;
+    for (size_t i = 0; i < width; i += 16) {
+        int n = (int)cpu_least(16, width - i);
+        v16 x = c_load_n(q->qkv, begin + i, n, true);
+        c_store_n(q->qkv, begin + i, x * c + __builtin_shuffle(x, other) * s, n, true);
     }
 }
 
@@ -51,7 +54,9 @@ static void rotary_task(void *context, int i, int thread) {
         if (!q->s->half)
             turn_row(q, r, q->half_size, false);
         else if (q->half_size == 8)
-            turn_row_of_16(q, r);
+            turn_row_packed(q, r, 8);
+        else if (q->half_size == 4)
+            turn_row_packed(q, r, 4);
         else if (q->half_size == 16)
             turn_row(q, r, 16, true);
         else
