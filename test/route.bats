@@ -142,7 +142,7 @@ close() {
 @test "route: a sequence longer than the model is refused, or scored in windows with --stride" {
     run route -m "$data/short" "$data/a.tok" -o x.scr
     assert_exit 3
-    assert_line "has 32 tokens, but the model 16 positions (--stride)"
+    assert_line "has 32 tokens, but the model 16 positions; --stride scores it in windows"
     assert_absent x.scr
     route -m "$data/short" --per-token --compute f32 --stride 8 "$data/a.tok" -o windows.lp
     assert_equal "$(view --json windows.lp | jq '.logprobs | length' | sort -u)" 31

@@ -197,7 +197,7 @@ records() {
     assert_line "a.tok and a.asg: vocabularies differ: "
     run shard --split 'out.%d' --assignment a.tok a.tok
     assert_exit 3
-    assert_line "a.tok: holds tokens, and assignment are wanted"
+    assert_line "a.tok: holds tokens, not an assignment (assign writes it)"
     run_pipe 'cat a.tok | shard --join a.tok - -o out'
     assert_exit 2
     assert_line "standard input is no regular file"

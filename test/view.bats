@@ -127,7 +127,7 @@ kinds=("tokens" "tokens vocab=70000" "tokens ragged=1" "scores" "scores dtype=f1
     mkstream tokens n=3 | sed 's/\r$//' >unix2dos
     run view text
     assert_exit 3
-    assert_equal "$output" "view: text: header at byte 0: not a stream"
+    assert_equal "$output" "view: text: header at byte 0: not a stream, but text; tokenize makes a token stream of it"
     run view empty
     assert_exit 3
     assert_equal "$output" "view: empty: header at byte 0: empty"

@@ -128,8 +128,11 @@ static int open_temporary(struct output *out) {
         if (out->fd >= 0 || errno != EEXIST)
             break;
     }
-    if (out->fd < 0)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot create", out->path);
+    if (out->fd < 0) {
+        const char *advice = errno == ENOENT ? "; make its folder first" : "";
+        error_set_errno(ERROR_SYSTEM, "%s: cannot create", out->path);
+        return error_set(ERROR_SYSTEM, "%s%s", error_message(), advice);
+    }
     int code = unfinished_add(out);
     if (code != OK)
         unlink(out->temporary);
@@ -142,6 +145,8 @@ static int open_path(struct output *out) {
     int fd = descriptor_of(out->path);
     if (fd >= 0)
         out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    else if (path_is_directory(out->path))
+        return error_set(ERROR_SYSTEM, "%s: is a directory; -o names a file", out->path);
     else if (stat(out->path, &status) == 0 && !S_ISREG(status.st_mode))
         out->fd = open(out->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
     else

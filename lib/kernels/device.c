@@ -44,7 +44,8 @@ static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {
     for (size_t i = 0; i < sizeof cuda_folders / sizeof *cuda_folders && !found; i++)
         found = cuda_path(cuda_folders[i], path, sizeof path);
     if (!found)
-        return error_set(ERROR_SYSTEM, "device 'cuda': this build has no CUDA backend (%s)", cuda_library);
+        return error_set(ERROR_SYSTEM, "device 'cuda': this build has no CUDA backend (%s); use --device cpu",
+                         cuda_library);
     o->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!o->library)
         return error_set(ERROR_SYSTEM, "device 'cuda': %s", dlerror());

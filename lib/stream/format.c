@@ -33,6 +33,19 @@ static bool is_text_damage(const uint8_t *p, size_t got) {
     return false;
 }
 
+// What a file is that was taken for a stream, as far as its first bytes tell.
+static const char *other_kind(const uint8_t *p, size_t got) {
+    static const uint8_t gzip[] = {0x1f, 0x8b}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
+    if (got >= sizeof gzip && memcmp(p, gzip, sizeof gzip) == 0)
+        return ", but a gzip file; decompress it first";
+    if (got >= sizeof zstd && memcmp(p, zstd, sizeof zstd) == 0)
+        return ", but a zstd file; decompress it first";
+    for (size_t i = 0; i < got; i++)
+        if ((p[i] < ' ' && p[i] != '\t' && p[i] != '\n' && p[i] != '\r') || p[i] == 0x7f)
+            return "";
+    return ", but text; tokenize makes a token stream of it";
+}
+
 int header_block_size(const uint8_t *fixed, size_t got, size_t *size) {
     if (got >= MAGIC_SIZE && memcmp(fixed, magic, MAGIC_SIZE - 1) == 0 &&
         fixed[MAGIC_SIZE - 1] != magic[MAGIC_SIZE - 1])
@@ -41,7 +54,7 @@ int header_block_size(const uint8_t *fixed, size_t got, size_t *size) {
     if (is_text_damage(fixed, got))
         return error_set(ERROR_INPUT, "damaged by a transfer as text");
     if (memcmp(fixed, magic, got < MAGIC_SIZE ? got : MAGIC_SIZE) != 0)
-        return error_set(ERROR_INPUT, "not a stream");
+        return error_set(ERROR_INPUT, "not a stream%s", other_kind(fixed, got));
     if (got < HEADER_FIXED)
         return error_set(ERROR_INPUT, "truncated: %zu of %d bytes", got, HEADER_FIXED);
     uint64_t length = load_le(fixed + MAGIC_SIZE, 4);

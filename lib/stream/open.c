@@ -167,18 +167,26 @@ static int allocate(struct stream *s, const char *path) {
     return OK;
 }
 
+// What was wanted, and who writes it.
 static int check_kind(const struct stream *s, unsigned kinds) {
+    static const char *const phrases[STREAM_KINDS] = {
+        [STREAM_TOKENS] = "tokens (tokenize writes them)",
+        [STREAM_SCORES] = "scores (route writes them)",
+        [STREAM_LOGPROBS] = "log-probs (route --per-token and mix write them)",
+        [STREAM_WEIGHTS] = "weights",
+        [STREAM_ASSIGNMENT] = "an assignment (assign writes it)",
+        [STREAM_TRACE] = "a trace",
+    };
     if (kinds >> s->header.kind & 1)
         return OK;
     struct buffer wanted = {0};
     int code = OK;
     for (int k = 0; code == OK && k < STREAM_KINDS; k++)
         if (kinds >> k & 1)
-            code = buffer_append_format(&wanted, "%s%s", wanted.size ? " or " : "",
-                                        stream_kind_name((enum stream_kind)k));
+            code = buffer_append_format(&wanted, "%s%s", wanted.size ? " or " : "", phrases[k]);
     if (code == OK)
-        code = error_set(ERROR_INPUT, "%s: holds %s, and %s are wanted", s->name, stream_kind_name(s->header.kind),
-                         wanted.size ? (const char *)wanted.data : "none");
+        code = error_set(ERROR_INPUT, "%s: holds %s, not %s", s->name, stream_kind_name(s->header.kind),
+                         wanted.size ? (const char *)wanted.data : "what is wanted");
     buffer_release(&wanted);
     return code;
 }
@@ -191,6 +199,8 @@ int stream_open(struct stream **result, const char *path, unsigned kinds) {
     int code = allocate(s, path);
     if (code == OK)
         code = input_open(&s->source.fd, path);
+    if (code == OK && s->source.fd == STDIN_FILENO && isatty(STDIN_FILENO))
+        code = error_set(ERROR_USAGE, "%s: is a terminal; name a FILE, or pipe a stream in", s->name);
     if (code == OK)
         code = map_file(s);
     if (code == OK)

@@ -137,7 +137,9 @@ int record_match(const struct stream *a, const struct record *ra, const struct s
                    {"first", ra->first, rb->first}};
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         if (columns[i].a != columns[i].b)
-            return error_set(ERROR_INPUT, "%s and %s: sequence %" PRIu64 ": %s differs: %" PRIu64 " and %" PRIu64,
+            return error_set(ERROR_INPUT,
+                             "%s and %s: sequence %" PRIu64 ": %s differs: %" PRIu64 " and %" PRIu64
+                             "; these are other sequences, or in another order",
                              stream_name(a), stream_name(b), ordinal, columns[i].name, columns[i].a, columns[i].b);
     return OK;
 }
@@ -148,8 +150,8 @@ int stream_match(const struct stream *a, const struct stream *b) {
         char ta[33], tb[33];
         digest_format(&ha->vocab, ta);
         digest_format(&hb->vocab, tb);
-        return error_set(ERROR_INPUT, "%s and %s: vocabularies differ: %s and %s", stream_name(a), stream_name(b),
-                         ta, tb);
+        return error_set(ERROR_INPUT, "%s and %s: vocabularies differ: %s and %s; use one tokenizer.json for both",
+                         stream_name(a), stream_name(b), ta, tb);
     }
     if (ha->vocab_size != hb->vocab_size && ha->vocab_size && hb->vocab_size)
         return error_set(ERROR_INPUT, "%s and %s: vocabulary sizes differ: %u and %u", stream_name(a),

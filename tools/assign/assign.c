@@ -128,8 +128,10 @@ static int run_begin(struct run *r, uint64_t sequences) {
         job->capacity = sequences / job->experts + (sequences % job->experts != 0);
     else if (job->capacity < sequences / job->experts + (sequences % job->experts != 0))
         return error_set(ERROR_USAGE,
-                         "%s: --capacity %" PRIu64 " leaves no room: %" PRIu64 " sequences, %u experts",
-                         stream_name(job->in), job->capacity, sequences, job->experts);
+                         "%s: --capacity %" PRIu64 " leaves no room: %" PRIu64
+                         " sequences, %u experts; give %" PRIu64 " or more",
+                         stream_name(job->in), job->capacity, sequences, job->experts,
+                         sequences / job->experts + (sequences % job->experts != 0));
     for (uint32_t e = 0; e < job->experts; e++)
         r->room[e] = job->capacity;
     return OK;

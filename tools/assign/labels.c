@@ -103,8 +103,10 @@ int labels_find(struct labels *l, const struct stream *s, uint16_t domain, uint3
             e = label->expert;
         }
         if (e >= experts)
-            return error_set(ERROR_INPUT, "%s: domain '%s' belongs to expert %u, but there are %u experts",
-                             stream_name(s), stream_domain(s, domain), e, experts);
+            return error_set(
+                ERROR_INPUT,
+                "%s: domain '%s' belongs to expert %u, but there are %u experts; give more with --experts",
+                stream_name(s), stream_domain(s, domain), e, experts);
         l->known[domain] = e + 1;
     }
     *expert = l->known[domain] - 1;

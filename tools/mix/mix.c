@@ -82,7 +82,8 @@ int mix_combine(struct mix_job *job, mix_rule *rule) {
 static int check_assignment(const struct mix_job *job) {
     const struct stream_header *h = stream_header(job->assignment);
     if (h->experts != job->in.count)
-        return error_set(ERROR_INPUT, "%s: assigns to %u experts, but %u streams of log-probs were given",
+        return error_set(ERROR_INPUT,
+                         "%s: assigns to %u experts, but %u streams of log-probs were given; one each, in order",
                          stream_name(job->assignment), h->experts, job->in.count);
     if (h->topk != 1)
         return error_set(ERROR_INPUT, "%s: names %u experts per sequence, select takes one",

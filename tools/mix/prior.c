@@ -49,7 +49,8 @@ int prior_read(double **out, const char *text, uint32_t experts) {
     int rc = prior ? OK : ERROR_SYSTEM;
     if (rc == OK && !parse(text, prior, experts, &count)) {
         code = ERROR_INPUT;
-        rc = file_read(text, PRIOR_BYTES, &file);
+        rc = path_exists(text) ? file_read(text, PRIOR_BYTES, &file)
+                               : error_set(ERROR_USAGE, "prior %s: neither numbers nor a file", text);
         if (rc == OK && (memchr(file.data, 0, file.size) || !parse((char *)file.data, prior, experts, &count)))
             rc = error_set(code, "prior %s: not a list of numbers", text);
     }

@@ -67,8 +67,8 @@ int panel_check(const struct panel *p, const char *const *checkpoints, const str
         char other[33], ours[33];
         digest_format(&theirs, other);
         digest_format(&h->vocab, ours);
-        return error_set(ERROR_INPUT, "%s: vocabulary %s, but that of %s is %s", stream_name(tokens), ours,
-                         checkpoints[i], other);
+        return error_set(ERROR_INPUT, "%s: vocabulary %s, but that of %s is %s; tokenize with its tokenizer.json",
+                         stream_name(tokens), ours, checkpoints[i], other);
     }
     return OK;
 }

@@ -114,7 +114,8 @@ int scorer_add(struct scorer *s, const struct stream *from, const struct record 
         s->begin[0] = 0;
     if (n > (uint32_t)s->options.window && s->options.stride == 0)
         return error_set(ERROR_INPUT,
-                         "%s: sequence %" PRIu64 " has %" PRIu32 " tokens, but the model %d positions (--stride)",
+                         "%s: sequence %" PRIu64 " has %" PRIu32
+                         " tokens, but the model %d positions; --stride scores it in windows",
                          stream_name(from), r->id, n, s->options.window);
     int code = read_tokens(s, from, r, n);
     if (code == OK && first < n)

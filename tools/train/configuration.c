@@ -63,7 +63,8 @@ static int check_vocabulary(struct training *t) {
         char mine[33], other[33];
         digest_format(&t->vocab, mine);
         digest_format(&theirs, other);
-        return error_set(ERROR_INPUT, "%s: vocabulary %s, but that of %s is %s", name, mine, ancestor, other);
+        return error_set(ERROR_INPUT, "%s: vocabulary %s, but that of %s is %s; tokenize with its tokenizer.json",
+                         name, mine, ancestor, other);
     }
     t->vocab = theirs;
     return OK;
@@ -181,7 +182,8 @@ static int differ(const char *key, const json_t *there, const json_t *here, cons
     char *theirs = there ? json_canonical(there) : string_copy("nothing");
     char *ours = here ? json_canonical(here) : string_copy("nothing");
     if (theirs && ours)
-        error_set(ERROR_INPUT, "key '%s': %s has %s, this command says %s", key, what, theirs, ours);
+        error_set(ERROR_INPUT, "key '%s': %s has %s, this command says %s; --restart starts over", key, what,
+                  theirs, ours);
     free(theirs);
     free(ours);
     return ERROR_INPUT;

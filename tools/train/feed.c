@@ -47,9 +47,11 @@ static int open_source(struct source *source, const char *path, const struct sha
     if (code == OK && options->assignment)
         code = stream_finish(share_assignment(source->share));
     if (code == OK && source->count == 0)
-        code = options->assignment ? error_set(ERROR_INPUT, "%s: assigns no sequence to expert %" PRIu32,
-                                               options->assignment, options->expert)
-                                   : error_set(ERROR_INPUT, "%s: has no sequences", stream_name(s));
+        code =
+            options->assignment
+                ? error_set(ERROR_INPUT, "%s: assigns no sequence to expert %" PRIu32, options->assignment,
+                            options->expert)
+                : error_set(ERROR_INPUT, "%s: has no sequences, so there is nothing to train on", stream_name(s));
     return code;
 }
 
