@@ -34,8 +34,11 @@ int parse_integer(const char *text, int64_t thousand, int64_t *value) {
                !__builtin_add_overflow(number, (int64_t)digit, &number);
     }
     int power = suffix_power(p);
-    if (!digits || power < 0)
-        return error_set(ERROR_USAGE, "'%s' is not a whole number", text);
+    if (!digits || power < 0) {
+        bool small = digits && *p && strchr("kmg", *p) && !p[1];
+        return error_set(ERROR_USAGE, "'%s' is not a whole number%s", text,
+                         small ? "; K, M and G are capitals" : "");
+    }
     for (; power > 0; power--)
         fits = fits && !__builtin_mul_overflow(number, thousand, &number);
     if (!fits)
@@ -202,6 +205,31 @@ static struct option *find_letter(struct option *table, char letter) {
     return NULL;
 }
 
+// Whether a name is this one with its end left out, or with one slip: a letter too many, too few, another one,
+// or two that changed places.
+static bool is_meant(const char *typed, size_t n, const char *name) {
+    size_t m = strlen(name), begin = 0, shorter = n < m ? n : m;
+    while (begin < shorter && typed[begin] == name[begin])
+        begin++;
+    if (begin == n)
+        return n >= 3;
+    while (n > begin && m > begin && typed[n - 1] == name[m - 1])
+        n--, m--;
+    n -= begin, m -= begin;
+    typed += begin, name += begin;
+    return (n <= 1 && m <= 1) || (n == 2 && m == 2 && typed[0] == name[1] && typed[1] == name[0]);
+}
+
+static int refuse_name(const struct option *own, const struct option *shared, const char *word, size_t n) {
+    const struct option *tables[] = {own, shared};
+    for (int i = 0; i < 2; i++)
+        for (const struct option *o = tables[i]; o->name; o++)
+            if (is_meant(word + 2, n, o->name))
+                return error_set(ERROR_USAGE, "unknown option '%.*s' (did you mean --%s?)", (int)(n + 2), word,
+                                 o->name);
+    return error_set(ERROR_USAGE, "unknown option '%.*s'", (int)(n + 2), word);
+}
+
 struct parser {
     struct option *own, *shared;
     char **argv;
@@ -221,7 +249,7 @@ static int parse_long(struct parser *p, const char *word) {
     if (!o)
         o = find_name(p->shared, name, n);
     if (!o)
-        return error_set(ERROR_USAGE, "unknown option '%.*s'", (int)(n + 2), word);
+        return refuse_name(p->own, p->shared, word, n);
     if (o->type == OPTION_FLAG)
         return equals ? error_set(ERROR_USAGE, "--%s: takes no value", o->name) : apply(o, NULL);
     return equals ? apply(o, equals + 1) : apply_next(p, o, word);

@@ -15,6 +15,27 @@ static const char moments_name[] = "optimizer.safetensors", vocab_key[] = "tacit
 
 enum { INDEX_LIMIT = 64 << 20, SHARD_LIMIT = 1024 };
 
+// ---- the folder ----
+
+static int check_folder(const char *directory) {
+    char *config = path_join(directory, "config.json"), *part = string_format("%s.part", directory);
+    int code = config && part ? OK : ERROR_SYSTEM;
+    if (code == OK && !path_exists(directory) && path_is_directory(part))
+        code = error_set(ERROR_SYSTEM, "%s: is not there yet; %s holds its unfinished run, train --resume goes on",
+                         directory, part);
+    else if (code == OK && path_exists(directory) && !path_exists(config))
+        code = error_set(ERROR_INPUT, "%s: is no checkpoint: a folder with config.json and %s is wanted",
+                         directory, weights_name);
+    free(config);
+    free(part);
+    return code;
+}
+
+int checkpoint_config(struct model_config *c, const char *directory) {
+    int code = check_folder(directory);
+    return code == OK ? model_config_read(c, directory) : code;
+}
+
 // ---- writing ----
 
 // What an array's tensors are called in its file: parameters by their own name.

@@ -10,6 +10,10 @@
 
 #include "model/model.h"
 
+// The shape of a checkpoint's model. A path that is no checkpoint is refused as that: a file, a folder without
+// config.json, or one whose run is unfinished.
+int checkpoint_config(struct model_config *c, const char *directory);
+
 // Write config.json and model.safetensors of model g into an existing directory. `vocab` (may be unknown) is kept
 // in the safetensors metadata, so that route can refuse a stream of another vocabulary.
 int checkpoint_save(struct model *m, int g, const char *directory, const struct digest *vocab);

@@ -278,6 +278,8 @@ int model_config_read(struct model_config *c, const char *path) {
         if (code)
             error_prefix(code, "%s", path);
     }
+    if (code == ERROR_INPUT && !json_object_get(object, "model_type"))
+        error_set(code, "%s; a model's config.json is wanted", error_message());
     json_decref(object);
     free(inside);
     return code;

@@ -286,15 +286,19 @@ int vocabulary_load(struct vocabulary **out, const char *path) {
     json_t *root = NULL;
     struct vocabulary *v = NULL;
     *out = NULL;
-    int code = json_read(&root, path, file_limit);
-    if (code != OK)
-        return code;
-    code = vocabulary_new(&v);
+    int code = path_is_directory(path)
+                   ? error_set(ERROR_SYSTEM, "%s: is a directory; a checkpoint's vocabulary is %s/tokenizer.json",
+                               path, path)
+                   : json_read(&root, path, file_limit);
+    if (code == OK)
+        code = vocabulary_new(&v);
     if (code == OK) {
         code = read_vocabulary(root, v);
         if (code != OK)
             error_prefix(code, "%s", input_name(path));
     }
+    if (code == ERROR_INPUT && !json_object_get(root, "model"))
+        error_set(code, "%s; a tokenizer.json is wanted (tokenize --learn makes one)", error_message());
     json_decref(root);
     if (code == OK)
         *out = v;

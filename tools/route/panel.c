@@ -19,7 +19,7 @@ static char *base_name(const char *path) {
 static int add_model(struct panel *p, const char *checkpoint) {
     struct model_config config;
     struct panel_group *last = p->group_count > 0 ? &p->groups[p->group_count - 1] : NULL;
-    int i = p->model_count, code = model_config_read(&config, checkpoint);
+    int i = p->model_count, code = checkpoint_config(&config, checkpoint);
     if (code == OK)
         code = checkpoint_digest(checkpoint, &p->digests[i]);
     if (code != OK)

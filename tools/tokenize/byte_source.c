@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/tool.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ static int refill(struct byte_source *s) {
 
 static int start_format(struct byte_source *s) {
     static const uint8_t gzip_magic[] = {0x1f, 0x8b}, zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
+    static const uint8_t stream_magic[] = {0x8e, 'T', 'C', 'T', '\r', '\n'};
     if (s->end >= sizeof gzip_magic && memcmp(s->input, gzip_magic, sizeof gzip_magic) == 0) {
         if (inflateInit2(&s->gzip, GZIP_WINDOW) != Z_OK)
             return error_set(ERROR_SYSTEM, "out of memory: gzip");
@@ -50,6 +52,8 @@ static int start_format(struct byte_source *s) {
         if (!s->zstd)
             return error_set(ERROR_SYSTEM, "out of memory: zstd");
         s->format = ZSTD;
+    } else if (s->end >= sizeof stream_magic && memcmp(s->input, stream_magic, sizeof stream_magic) == 0) {
+        tool_notice("%s: is a stream and taken as text; --decode gives the text of tokens", input_name(s->path));
     }
     return OK;
 }

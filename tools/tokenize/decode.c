@@ -24,8 +24,8 @@ static int check_vocabulary(const struct decoding *d, const struct stream *s) {
         return OK;
     digest_format(&h->vocab, theirs_text);
     digest_format(&ours, ours_text);
-    return error_set(ERROR_INPUT, "%s: made with vocabulary %s, %s is %s", stream_name(s), theirs_text,
-                     d->vocabulary_name, ours_text);
+    return error_set(ERROR_INPUT, "%s: made with vocabulary %s, %s is %s; give the tokenizer.json that made it",
+                     stream_name(s), theirs_text, d->vocabulary_name, ours_text);
 }
 
 static int write_sequence(struct decoding *d, const struct stream *s, const struct record *r) {

@@ -43,6 +43,8 @@ int learn_vocabulary(const struct text_job *job, const char *part, uint32_t size
         code = learner_new(&l.learner);
     if (code == OK)
         code = text_each(job, take_document, &l, &totals);
+    if (code == OK && l.documents == 0)
+        code = error_set(ERROR_INPUT, "no text to learn from: the input has no documents");
     if (code == OK)
         code = learner_finish(l.learner, size, &vocabulary);
     if (code == OK)

@@ -114,6 +114,8 @@ static int walk(struct text_sources *s, char *root) {
     while (code == OK && (entry = fts_read(tree)))
         code = visit(s, tree, entry);
     fts_close(tree);
+    if (code == OK && s->count == first)
+        code = error_set(ERROR_INPUT, "%s: a folder without files (hidden ones are left out)", root);
     if (code == OK && s->count > first)
         qsort(s->items + first, (size_t)(s->count - first), sizeof *s->items, compare_paths);
     return code;

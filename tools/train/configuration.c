@@ -34,11 +34,11 @@ static int inherit_account(struct training *t, const char *directory) {
 int training_inherit(struct training *t) {
     const struct train_options *o = t->options;
     const char *ancestor = o->init ? o->init : o->continued;
-    int code = model_config_read(&t->config, o->model ? o->model : ancestor);
+    int code = o->model ? model_config_read(&t->config, o->model) : checkpoint_config(&t->config, ancestor);
     if (code != OK || !ancestor)
         return code;
     struct model_config theirs;
-    code = model_config_read(&theirs, ancestor);
+    code = checkpoint_config(&theirs, ancestor);
     if (code == OK && !model_config_equal(&theirs, &t->config))
         return error_set(ERROR_INPUT, "%s: another model than %s", o->model, ancestor);
     return code == OK ? inherit_account(t, ancestor) : code;
