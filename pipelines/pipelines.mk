@@ -42,4 +42,15 @@ variables = $(RUN)/variables/$(1)-$(shell printf '%s' '$(foreach v,$(2),$(v)=$($
 $(RUN)/variables/%:
 	$(Q)mkdir -p $(@D) && rm -f $(@D)/$(firstword $(subst -, ,$*))-* && touch $@
 
+# One make at a time works in RUN; the second names the first and stops. `make -n`, -q and -t ask nobody.
+make_letters := $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+ifeq ($(findstring n,$(make_letters))$(findstring q,$(make_letters))$(findstring t,$(make_letters)),)
+ifneq ($(filter smalltalk ablate-% $(RUN)/%,$(MAKECMDGOALS)),)
+in_use := $(shell pipelines/lock '$(RUN)' $$PPID 2>&1)
+ifneq ($(in_use),)
+$(error $(in_use))
+endif
+endif
+endif
+
 include pipelines/smalltalk/smalltalk.mk

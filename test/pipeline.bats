@@ -6,13 +6,7 @@ load helpers
 setup_file() {
     cd "$BATS_TEST_DIRNAME/.."
     export CORPUS_DIR="$BATS_FILE_TMPDIR/my corpus" RUN_DIR=$BATS_FILE_TMPDIR/run
-    for kind in sums brackets hex; do
-        mkdir -p "$CORPUS_DIR/$kind"
-        for seed in 1 2 3 4 5 6 7 8; do
-            awk -v kind="$kind" -v seed="$seed" -v documents=12 -f test/corpus.awk |
-                awk -v base="$CORPUS_DIR/$kind/$seed" 'BEGIN { n = 0 } $0 == "----" { n++; next } { print > (base " " n ".txt") }'
-        done
-    done
+    test/made-up-corpus "$CORPUS_DIR"
     pipeline smalltalk > "$BATS_FILE_TMPDIR/output"
 }
 
@@ -100,6 +94,41 @@ setup() {
     [ -e "$RUN_DIR/router/round-3" ]
     jq -e --slurpfile budget "$RUN_DIR/budget.json" '.mixture.flops.routers <= $budget[0].flops.routers * 1.01' "$RUN_DIR/report.json"
     jq -e '[.tables[].name] == ["round 0", "experts\u0027 part", "held-out"]' "$RUN_DIR/report.json"
+}
+
+@test "a second make in the same folder is refused, and told whom it meets" {
+    sleep 60 &
+    pipelines/lock "$BATS_TEST_TMPDIR/run" $!
+    run pipeline smalltalk RUN="$BATS_TEST_TMPDIR/run"
+    [ "$status" -eq 2 ]
+    assert_line "$BATS_TEST_TMPDIR/run: in use by process $! on $(uname -n) since "
+    [ "$(ls "$BATS_TEST_TMPDIR/run")" = lock ]
+    run pipeline -n smalltalk RUN="$BATS_TEST_TMPDIR/run"
+    [ "$status" -eq 0 ]
+    run pipeline help RUN="$BATS_TEST_TMPDIR/run"
+    [ "$status" -eq 0 ]
+    # the mark of a process that was killed counts for nothing, nor does another's that took its number
+    kill -9 $!
+    wait $! || true
+    pipelines/lock "$BATS_TEST_TMPDIR/run" $$
+    echo "$$ 1 $(uname -n) 2020-01-01T00:00:00+0000" > "$BATS_TEST_TMPDIR/run/lock"
+    pipelines/lock "$BATS_TEST_TMPDIR/run" $PPID
+    # another host's processes cannot be asked
+    echo "1 1 elsewhere 2020-01-01T00:00:00+0000" > "$BATS_TEST_TMPDIR/run/lock"
+    run pipelines/lock "$BATS_TEST_TMPDIR/run" $$
+    [ "$status" -eq 1 ]
+    assert_line "in use by process 1 on elsewhere since 2020-01-01T00:00:00+0000; if it is gone, remove"
+}
+
+@test "of many that ask at once for one folder, one gets it" {
+    for ((i = 0; i < 8; i++)); do sleep 60 & done
+    for pid in $(jobs -p); do
+        pipelines/lock "$BATS_TEST_TMPDIR/run" "$pid" > /dev/null && echo "$pid" >> "$BATS_TEST_TMPDIR/winners" &
+        asked+=($!)
+    done
+    for pid in "${asked[@]}"; do wait "$pid" || true; done
+    kill $(jobs -p)
+    [ "$(wc -l < "$BATS_TEST_TMPDIR/winners")" -eq 1 ]
 }
 
 @test "a part without text is said before anything is trained" {
