@@ -13,6 +13,7 @@ ROUTE ?= router
 ASSIGN ?= balanced
 TRUNK ?= 0
 EVALS ?= 12
+SAVE_EVERY ?= 2000
 CORPUS ?=
 LABELS ?=
 ROUTER_SCHEDULE ?= constant
@@ -66,9 +67,9 @@ $(foreach s,train valid test,$(RUN)/$(s).tok): $(RUN)/%.tok: $(RUN)/tokens.%.tok
 # ---- models and budget --------------------------------------------------------------------------------------
 
 $(RUN)/expert.json: $(call variables,expert,VOCAB LENGTH EXPERT_LAYERS EXPERT_HIDDEN EXPERT_HEADS) | $(BUILD)/deps
-	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(EXPERT_LAYERS) $(EXPERT_HIDDEN) $(EXPERT_HEADS) > $@
+	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(EXPERT_LAYERS) $(EXPERT_HIDDEN) $(EXPERT_HEADS) > $@.tmp && mv $@.tmp $@
 $(RUN)/router.json: $(call variables,router,VOCAB LENGTH ROUTER_LAYERS ROUTER_HIDDEN ROUTER_HEADS) | $(BUILD)/deps
-	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(ROUTER_LAYERS) $(ROUTER_HIDDEN) $(ROUTER_HEADS) > $@
+	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(ROUTER_LAYERS) $(ROUTER_HIDDEN) $(ROUTER_HEADS) > $@.tmp && mv $@.tmp $@
 
 # Ranges of train.tok, steps and FLOPs of every run: what depends on how much text there is.
 budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS ROUND_SEQUENCES EVALS
@@ -133,7 +134,7 @@ $(RUN)/random/experts.asg: $(RUN)/train.tok $(RUN)/budget.json | $(tools)
 	$(call stage,assign at random,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) --sequences $(call budget,.experts.range) $< -o $@)
 
 $(RUN)/label/labels.tsv: $(RUN)/train.tok $(LABELS) $(call variables,labels,LABELS E) | $(tools)
-	$(Q)mkdir -p $(@D) && $(if $(LABELS),cp $(LABELS) $@,$(BIN)/view --header $< | $(st)/labels $(E) > $@)
+	$(Q)mkdir -p $(@D) && $(if $(LABELS),cp $(LABELS) $@.tmp,$(BIN)/view --header $< | $(st)/labels $(E) > $@.tmp) && mv $@.tmp $@
 $(foreach s,$(held_out),$(RUN)/label/$(s).asg): $(RUN)/label/%.asg: $(RUN)/%.tok $(RUN)/label/labels.tsv | $(tools)
 	$(call stage,assign $* by label,$(BIN)/assign -q --method label --labels $(RUN)/label/labels.tsv --experts $(E) $< -o $@)
 $(RUN)/label/experts.asg: $(RUN)/train.tok $(RUN)/label/labels.tsv $(RUN)/budget.json | $(tools)
@@ -143,7 +144,7 @@ $(RUN)/label/experts.asg: $(RUN)/train.tok $(RUN)/label/labels.tsv $(RUN)/budget
 
 train_stamp := $(call variables,train,RATE WARMUP CLIP DECAY SEED DEVICE)
 train_options = --lr $(RATE) --clip $(CLIP) --weight-decay $(DECAY) --seed $(SEED) \
-    --tokenizer $(RUN)/tokenizer.json --save-every 2000 $(device_options)
+    --tokenizer $(RUN)/tokenizer.json --save-every $(SAVE_EVERY) $(device_options)
 train_inputs := $(RUN)/train.tok $(RUN)/valid.tok $(RUN)/budget.json $(RUN)/expert.json $(RUN)/tokenizer.json $(train_stamp)
 
 # Warm-up, then cosine to a tenth. A trunk stays at its peak, and the experts that branch from it begin the descent.
@@ -184,7 +185,7 @@ $(RUN)/$(1)/report.json: $(foreach d,long wide,$(RUN)/test.dense-$(d).lp) $(RUN)
     $(st)/report-json $(st)/domain-table
 	$$(call stage,$(1): report,BIN=$(BIN) PRESET=$(PRESET) SEED=$(SEED) DEVICE=$(DEVICE) CORPUS='$(CORPUS)' $(st)/report-json $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@)
 $(RUN)/$(1)/report.html: $(RUN)/$(1)/report.json $(st)/report-html $(st)/report-text
-	$(Q)$(st)/report-text $(RUN) $(1) > $(RUN)/$(1)/report.txt && $(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@
+	$(Q)$(st)/report-text $(RUN) $(1) > $$(@:.html=.txt) && $(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@
 endef
 $(foreach v,router random label,$(eval $(call variant_rules,$(v))))
 
@@ -194,4 +195,4 @@ $(RUN)/test.dense-%.lp: $(RUN)/dense-%/model.safetensors $(RUN)/test.tok
 # The long runs first, so that no core waits for one of them at the end.
 $(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/$(variant)/experts.asg $(RUN)/dense-wide/model.safetensors \
     $(RUN)/$(variant)/report.html $(call variables,report,ROUTE ASSIGN)
-	$(Q)for f in json txt html; do cp $(RUN)/$(variant)/report.$$f $(RUN)/report.$$f; done
+	$(Q)for f in json txt html; do cp $(RUN)/$(variant)/report.$$f $@.tmp && mv $@.tmp $(RUN)/report.$$f; done
