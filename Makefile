@@ -54,7 +54,7 @@ UNIT_BINARIES := $(UNIT_SOURCES:test/unit/%.c=$(BUILD)/unit/%)
 HELPER_BINARIES := $(HELPER_SOURCES:test/%.c=$(BUILD)/test/%)
 BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
 
-.PHONY: all help deps test unit bench bench-kernels install clean asan lint format
+.PHONY: all help deps test unit bench kill-campaign bench-kernels install clean asan lint format
 .DEFAULT_GOAL := all
 
 all: $(TOOL_BINARIES)
@@ -149,6 +149,13 @@ asan:
 	+@$(MAKE) --no-print-directory test OPT=-O1 ARCH=x86-64-v3 CUDA=0 \
 	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 
+# Every stage of the pipeline under kill -9, KILLS times each, against an undisturbed run (minutes).
+KILLS ?= 20
+KILL_FOLDER ?= $(BUILD)/kill-campaign
+kill-campaign: all
+	@rm -rf $(KILL_FOLDER) && test/made-up-corpus $(KILL_FOLDER)/corpus
+	@test/kill-campaign $(KILLS) $(KILL_FOLDER) PRESET=quick CORPUS=$(KILL_FOLDER)/corpus BIN=$(BIN) BUILD=$(BUILD) DEVICE=cpu
+
 bench: all $(BENCH_BINARIES)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
 # Every kernel by itself, and what a training step would take of the kernels alone.
@@ -187,6 +194,7 @@ help:
 ##   make deps            install what is missing (apt), or name the command
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
 ##   make asan            the test suite under AddressSanitizer and UBSan
+##   make kill-campaign   kill -9 every pipeline stage, KILLS=20 times, and compare the results
 ##   make bench           time every row against its floor; BENCH="train route" for some
 ##   make bench-kernels   time each kernel
 ##   make install         tools as PREFIX/bin/tacit-NAME (DESTDIR=, PREFIX=/usr/local)
