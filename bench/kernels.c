@@ -1,6 +1,6 @@
-// Times every kernel at the shapes of the demo's models and at a middle-sized one, with 1 and 2 threads; ends each
-// table with what a whole training step would take of these kernels alone. The best of several repetitions counts,
-// for other work on the machine only ever adds time.
+// Times every kernel at the shapes of the demo's models and of the rows of `make bench`, with 1 and 2 threads;
+// ends each table with what a whole training step would take of these kernels alone. The best of several
+// repetitions counts, for other work on the machine only ever adds time.
 #include "kernels/kernels.h"
 #include "base/error.h"
 #include "base/progress.h"
@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct shape {
     const char *name;
@@ -15,9 +16,10 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {"tiny: B 16 S 128 L 2 H 64 A 4 F 256 V 257", 16, 128, 2, 64, 4, 256, 257},
-    {"router: B 32 S 32 L 2 H 32 A 2 F 128 V 257", 32, 32, 2, 32, 2, 128, 257},
-    {"middle: B 8 S 256 L 6 H 384 A 6 F 1536 V 8192", 8, 256, 6, 384, 6, 1536, 8192},
+    {"tiny: B 8 S 256 L 2 H 64 A 4 F 256 V 257", 8, 256, 2, 64, 4, 256, 257},
+    {"demo router: B 8 S 96 L 1 H 32 A 2 F 128 V 257", 8, 96, 1, 32, 2, 128, 257},
+    {"router-4k: B 32 S 256 L 12 H 96 A 12 F 384 V 4096", 32, 256, 12, 96, 12, 384, 4096},
+    {"13.9m: B 16 S 256 L 6 H 384 A 6 F 1536 V 8192", 16, 256, 6, 384, 6, 1536, 8192},
 };
 
 struct bench {
@@ -27,7 +29,8 @@ struct bench {
     struct attention_shape attention;
     int rows;
     size_t parameters;
-    dptr x, sum, mean, rstd, norm, qkv, out, lse, pre, act, delta, tokens, weights, gradient, moments, sizes;
+    dptr x, sum, mean, rstd, norm, qkv, out, lse, pre, slope, act, delta, tokens, weights, gradient, moments,
+        sizes;
     double step_seconds, step_flops;
 };
 
@@ -67,6 +70,7 @@ static void make_arrays(struct bench *b) {
     b->out = new_activations(b, r * h);
     b->qkv = new_activations(b, 2 * r * 3 * h);
     b->pre = new_activations(b, 2 * r * f);
+    b->slope = new_activations(b, r * f);
     b->act = new_activations(b, 2 * r * f);
     b->weights = new_activations(b, widest * (h > 64 ? h : 64) * 3);
     b->gradient = new_array(b, b->parameters + widest * h * 3, 1e-3);
@@ -81,8 +85,8 @@ static void make_arrays(struct bench *b) {
 }
 
 static void free_arrays(struct bench *b) {
-    dptr all[] = {b->x,   b->sum, b->mean,  b->rstd,   b->norm,    b->qkv,      b->out,     b->lse,
-                  b->pre, b->act, b->delta, b->tokens, b->weights, b->gradient, b->moments, b->sizes};
+    dptr all[] = {b->x,     b->sum, b->mean,  b->rstd,   b->norm,    b->qkv,      b->out,     b->lse,  b->pre,
+                  b->slope, b->act, b->delta, b->tokens, b->weights, b->gradient, b->moments, b->sizes};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         b->d->k->release(b->d, all[i]);
 }
@@ -105,8 +109,8 @@ static void norm_backward(struct bench *b) {
     K->norm_backward(b->d, &b->one, NORM_LAYER, b->sum, b->out, b->gradient, b->gradient, b->norm, b->x, b->mean,
                      b->rstd, b->moments, b->rows, b->s->hidden);
 }
-static void forward(struct bench *b, dptr y, dptr pre, enum kernel_activation act, int in, int out) {
-    K->matmul_forward(b->d, &b->one, y, pre, b->act, b->weights, act, b->rows, in, out);
+static void forward(struct bench *b, dptr y, dptr slope, enum kernel_activation act, int in, int out) {
+    K->matmul_forward(b->d, &b->one, y, slope, b->act, b->weights, act, b->rows, in, out);
 }
 static void qkv_forward(struct bench *b) {
     forward(b, b->qkv, NULL, ACTIVATION_NONE, b->s->hidden, 3 * b->s->hidden);
@@ -115,14 +119,13 @@ static void out_forward(struct bench *b) {
     forward(b, b->out, NULL, ACTIVATION_NONE, b->s->hidden, b->s->hidden);
 }
 static void up_forward(struct bench *b) {
-    forward(b, b->delta, b->pre, ACTIVATION_GELU, b->s->hidden, b->s->feed_forward);
+    forward(b, b->delta, b->slope, ACTIVATION_GELU, b->s->hidden, b->s->feed_forward);
 }
 static void down_forward(struct bench *b) {
     forward(b, b->out, NULL, ACTIVATION_NONE, b->s->feed_forward, b->s->hidden);
 }
-static void backward_input(struct bench *b, dptr dx, dptr pre, int in, int out) {
-    K->matmul_backward_input(b->d, &b->one, dx, b->act, b->weights, pre, pre ? ACTIVATION_GELU : ACTIVATION_NONE,
-                             b->rows, in, out);
+static void backward_input(struct bench *b, dptr dx, dptr slope, int in, int out) {
+    K->matmul_backward_input(b->d, &b->one, dx, b->act, b->weights, slope, b->rows, in, out);
 }
 static void qkv_input(struct bench *b) {
     backward_input(b, b->out, NULL, b->s->hidden, 3 * b->s->hidden);
@@ -134,7 +137,7 @@ static void up_input(struct bench *b) {
     backward_input(b, b->out, NULL, b->s->hidden, b->s->feed_forward);
 }
 static void down_input(struct bench *b) {
-    backward_input(b, b->delta, b->pre, b->s->feed_forward, b->s->hidden);
+    backward_input(b, b->delta, b->slope, b->s->feed_forward, b->s->hidden);
 }
 static void backward_weight(struct bench *b, int in, int out) {
     K->matmul_backward_weight(b->d, &b->one, b->gradient, b->act, b->pre, b->rows, in, out);
@@ -208,7 +211,7 @@ static const struct row table[] = {
     {"qkv backward input", qkv_input, 1, 0, .hh = 3},
     {"out backward input", out_input, 1, 0, .hh = 1},
     {"up backward input", up_input, 1, 0, .hf = 1},
-    {"down backward input, gelu", down_input, 1, 0, .hf = 1},
+    {"down backward input, slope", down_input, 1, 0, .hf = 1},
     {"qkv backward weight", qkv_weight, 1, 0, .hh = 3},
     {"out backward weight", out_weight, 1, 0, .hh = 1},
     {"up backward weight", up_weight, 1, 0, .hf = 1},
@@ -249,8 +252,9 @@ static void measure(struct bench *b, const struct row *row) {
         bytes = 30.0 * (double)b->parameters / 4;
     b->step_seconds += times * seconds;
     b->step_flops += times * flops;
-    printf("  %-27s %10.1f us  %7.1f %s  x %d\n", row->name, seconds * 1e6,
-           (flops > 0 ? flops : bytes) / seconds * 1e-9, flops > 0 ? "GFLOP/s" : "GB/s   ", times);
+    printf("  %-27s %10.1f us  %7.1f %s  x %-2d %10.1f us\n", row->name, seconds * 1e6,
+           (flops > 0 ? flops : bytes) / seconds * 1e-9, flops > 0 ? "GFLOP/s" : "GB/s   ", times,
+           times * seconds * 1e6);
 }
 
 static int bench_shape(const struct shape *s, enum kernel_dtype dtype, int threads) {
@@ -270,14 +274,21 @@ static int bench_shape(const struct shape *s, enum kernel_dtype dtype, int threa
     return code;
 }
 
-int main(void) {
+// kernels [SHAPE [THREADS]]: only the shapes whose name begins so, only so many threads, and then only bfloat16.
+int main(int argc, char **argv) {
+    int only = argc > 2 ? atoi(argv[2]) : 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int threads = 1; threads <= 2; threads++)
-            for (int dtype = KERNEL_F32; dtype <= KERNEL_BF16; dtype++)
-                if ((dtype == KERNEL_BF16 || threads == 1) &&
-                    bench_shape(&shapes[i], (enum kernel_dtype)dtype, threads) != OK) {
+            for (int dtype = KERNEL_F32; dtype <= KERNEL_BF16; dtype++) {
+                if ((argc > 1 && strncmp(shapes[i].name, argv[1], strlen(argv[1])) != 0) ||
+                    (only && threads != only))
+                    continue;
+                if (dtype == KERNEL_F32 && (threads == 2 || only))
+                    continue;
+                if (bench_shape(&shapes[i], (enum kernel_dtype)dtype, threads) != OK) {
                     fprintf(stderr, "kernels: %s\n", error_message());
                     return 1;
                 }
+            }
     return 0;
 }

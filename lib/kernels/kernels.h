@@ -107,14 +107,14 @@ struct kernels {
                           int rows, int hidden);
 
     // ---- products; weights are [N, M] (out, in), as in a checkpoint ----
-    // y[g] = act(x[g] w_g^T): y c [G,R,N], x c [G,R,M], w c [N,M]. With an activation, `pre` (c [G,R,N], NULL in
-    // inference) keeps x w^T.
-    void (*matmul_forward)(struct device *d, const struct kernel_models *m, dptr y, dptr pre, dptr x, dptr w,
+    // y[g] = act(x[g] w_g^T): y c [G,R,N], x c [G,R,M], w c [N,M]. With an activation, `slope` (c [G,R,N], NULL in
+    // inference) receives act'(x[g] w_g^T), all that the backward pass needs of it.
+    void (*matmul_forward)(struct device *d, const struct kernel_models *m, dptr y, dptr slope, dptr x, dptr w,
                            enum kernel_activation act, int rows, int in, int out);
-    // dx[g] = (dy[g] w_g) * act'(pre): dx c [G,R,M], dy c [G,R,N], pre c [G,R,M] (NULL without an activation: the
-    // activation is the one in front of this product, so that its backward is fused here)
+    // dx[g] = (dy[g] w_g) * slope: dx c [G,R,M], dy c [G,R,N], slope c [G,R,M], of the activation in front of this
+    // product (NULL where there is none)
     void (*matmul_backward_input)(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w,
-                                  dptr pre, enum kernel_activation act, int rows, int in, int out);
+                                  dptr slope, int rows, int in, int out);
     // dw_g += dy[g]^T x[g]: dw float32 [N,M]
     void (*matmul_backward_weight)(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
                                    int rows, int in, int out);

@@ -4,18 +4,19 @@
 // Gradients of parameters accumulate in m->gradients; m->dresidual holds the gradient of the residual stream in
 // float32, m->dbranch the same rounded to the compute dtype: the gradient of the branch added last.
 
-// Backward of y = x W^T for the parameters at `weight`: its gradient, and dx = dy W (times act'(pre)).
+// Backward of y = x W^T for the parameters at `weight`: its gradient, and dx = dy W (times the activation's
+// slope).
 struct product {
     size_t weight;
-    dptr x, dx, dy, pre; // pre NULL: no activation in front of x
+    dptr x, dx, dy, slope; // slope NULL: no activation in front of x
     int rows, in, out;
 };
 
 static void product_backward(struct model *m, const struct kernel_models *km, const struct product *p) {
     const struct kernels *k = m->device->k;
     k->matmul_backward_weight(m->device, km, model_gradient_at(m, p->weight), p->dy, p->x, p->rows, p->in, p->out);
-    k->matmul_backward_input(m->device, km, p->dx, p->dy, model_copy(m, p->weight), p->pre,
-                             p->pre ? ACTIVATION_GELU : ACTIVATION_NONE, p->rows, p->in, p->out);
+    k->matmul_backward_input(m->device, km, p->dx, p->dy, model_copy(m, p->weight), p->slope, p->rows, p->in,
+                             p->out);
 }
 
 // From m->dnormed into m->dresidual, and, where `branch`, m->dbranch.
@@ -38,7 +39,7 @@ static void mlp_backward(struct model *m, const struct kernel_models *km, const 
                                        .x = b->mlp_mid,
                                        .dx = llama ? m->dmid : m->dwide,
                                        .dy = m->dbranch,
-                                       .pre = llama ? NULL : b->mlp_in,
+                                       .slope = llama ? NULL : b->mlp_in,
                                        .rows = rows,
                                        .in = c->feed_forward,
                                        .out = c->hidden});

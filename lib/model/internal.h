@@ -44,7 +44,7 @@ struct layer_buffers {
     dptr normed, mean, rstd;                    // c [G,R,H], f32 [G,R], f32 [G,R]
     dptr qkv, lse, attention;                   // c [G,R,(A+2K)D], f32 [G B,A,S], c [G,R,A D]
     dptr mlp_x, mlp_normed, mlp_mean, mlp_rstd; // the same in front of the MLP
-    dptr mlp_in;  // c: smalltalk [G,R,F] in front of the GELU (NULL in inference); llama [G,R,2F] gate and up
+    dptr mlp_in;  // c: smalltalk [G,R,F] the GELU's slope (NULL in inference); llama [G,R,2F] gate and up
     dptr mlp_mid; // c [G,R,F], what the MLP's last product reads
 };
 

@@ -70,7 +70,7 @@ static INLINE void differentiate_block(const struct backward_scratch *b, const s
 #pragma GCC unroll 8
         for (int m = 0; m < TILE; m++) {
             for (int part = 0; part < 2; part++) {
-                v16 x = v16_exp2(p[m][part] * (scale * 1.44269504f) - lse[part]);
+                v16 x = v16_exp2(p[m][part] * (scale * 1.44269504f) - lse[part], half);
                 p[m][part] = diagonal ? v16_select(causal_lanes(j + m, part), x, v16_set(0)) : x;
             }
             store_row(b->weights + (size_t)(j + m) * line, p[m][0], p[m][1], half);

@@ -8,6 +8,8 @@
 
 enum { GROUP = 8 }; // query blocks of one task: keys and values are packed once per task
 
+static const float far_below = -1e30f; // a masked score; finite, for the difference of two of them is taken
+
 struct forward {
     struct cpu *s;
     const struct attention_shape *shape;
@@ -45,7 +47,7 @@ static INLINE void score_block(const struct forward_scratch *f, const struct hea
             for (int part = 0; part < 2; part++) {
                 v16 x = c[m][part];
                 if (diagonal)
-                    x = v16_select(causal_lanes(j + m, part), x, v16_set(-INFINITY));
+                    x = v16_select(causal_lanes(j + m, part), x, v16_set(far_below));
                 v16_store(f->scores + (j + m) * BLOCK + 16 * part, x);
                 most[part] = v16_max(most[part], x);
             }
@@ -56,8 +58,8 @@ static INLINE void score_block(const struct forward_scratch *f, const struct hea
 static INLINE v16 weigh_block(const struct forward_scratch *f, float scale, v16 most, int part, bool half) {
     v16 sum = {0};
     for (int j = 0; j < BLOCK; j += 2) {
-        v16 a = v16_exp2(v16_load(f->scores + j * BLOCK + 16 * part) * scale - most);
-        v16 b = v16_exp2(v16_load(f->scores + (j + 1) * BLOCK + 16 * part) * scale - most);
+        v16 a = v16_exp2(v16_load(f->scores + j * BLOCK + 16 * part) * scale - most, half);
+        v16 b = v16_exp2(v16_load(f->scores + (j + 1) * BLOCK + 16 * part) * scale - most, half);
         sum += a + b;
         if (half) {
             v16w_store(f->weights + j / 2 * BLOCK + 16 * part, pair_lanes(a, b));
@@ -91,15 +93,15 @@ static INLINE void mix_block(const struct forward_scratch *f, const struct head 
 // One block of queries against all keys up to its own; most and sum are in units of log 2.
 static INLINE void query_block(const struct forward_scratch *f, const struct head *h, size_t block, float scale,
                                v16 most[2], v16 sum[2], bool half) {
-    most[0] = most[1] = v16_set(-INFINITY);
+    most[0] = most[1] = v16_set(far_below);
     sum[0] = sum[1] = v16_set(0);
     memset(f->result, 0, h->size * BLOCK * sizeof *f->result);
     for (size_t b = 0; b <= block; b++) {
-        v16 raw[2] = {v16_set(-INFINITY), v16_set(-INFINITY)}, shrink[2];
+        v16 raw[2] = {v16_set(far_below), v16_set(far_below)}, shrink[2];
         score_block(f, h, b * BLOCK, b == block, raw, half);
         for (int part = 0; part < 2; part++) {
             v16 now = v16_max(most[part], raw[part] * scale);
-            shrink[part] = v16_exp2(most[part] - now);
+            shrink[part] = v16_exp2(most[part] - now, half);
             most[part] = now;
             sum[part] = sum[part] * shrink[part] + weigh_block(f, scale, now, part, half);
         }

@@ -99,10 +99,10 @@ void cpu_norm_forward(struct device *d, const struct kernel_models *m, enum kern
 void cpu_norm_backward(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr dx, dptr dx_c,
                        dptr dweight, dptr dbias, dptr dy, dptr x, dptr mean, dptr rstd, dptr weight, int rows,
                        int hidden);
-void cpu_matmul_forward(struct device *d, const struct kernel_models *m, dptr y, dptr pre, dptr x, dptr w,
+void cpu_matmul_forward(struct device *d, const struct kernel_models *m, dptr y, dptr slope, dptr x, dptr w,
                         enum kernel_activation act, int rows, int in, int out);
-void cpu_matmul_backward_input(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w, dptr pre,
-                               enum kernel_activation act, int rows, int in, int out);
+void cpu_matmul_backward_input(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w,
+                               dptr slope, int rows, int in, int out);
 void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
                                 int rows, int in, int out);
 void cpu_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);

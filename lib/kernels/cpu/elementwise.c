@@ -22,7 +22,7 @@ static INLINE void swiglu_rows(const struct swiglu *q, size_t first, size_t last
             int n = (int)cpu_least(16, f - i);
             size_t gate = 2 * r * f + i, up = gate + f, at = r * f + i;
             v16 g = c_load_n(q->gate_up, gate, n, half), u = c_load_n(q->gate_up, up, n, half);
-            v16 s = v16_sigmoid(g), silu = g * s;
+            v16 s = v16_sigmoid(g, half), silu = g * s;
             if (!backward) {
                 c_store_n(q->y, at, silu * u, n, half);
                 continue;

@@ -12,7 +12,7 @@ enum {
     SLAB = 1024,                // rows summed by one call of the backward product to the weights
 };
 
-enum after { AFTER_NOTHING, AFTER_GELU, AFTER_GELU_BACKWARD };
+enum after { AFTER_NOTHING, AFTER_GELU, AFTER_SLOPE };
 
 // Tiles along n: the last one takes up to half a tile more, rather than leave a sliver.
 static int tiles_along(int n, int tile) {
@@ -26,7 +26,7 @@ struct tiles {
     int row_tile, column_tile, row_tiles, column_tiles;
     bool plain; // the weights' rows run along the inner dimension (b stored [inner, columns])
     enum after after;
-    char *result, *pre, *a, *w;
+    char *result, *slope, *a, *w;
     size_t stride; // elements between models' weights
 };
 
@@ -34,40 +34,52 @@ struct tiles {
 static const float gelu_linear = 0.7978845608f, gelu_cubic = 0.0356774081f; // u = (linear + cubic x^2) x
 static const float gelu_turn = -2.8853900818f;                              // -2 / ln 2
 
-static INLINE v16 gelu(v16 x) {
-    v16 u = (gelu_cubic * (x * x) + gelu_linear) * x;
-    return x * v16_logistic2(u * gelu_turn);
-}
-
-// gelu'(x) = s + 2 x s (1 - s) u', s = sigmoid(2u). The bound on x^2 keeps u' finite where s (1 - s) is 0.
-static INLINE v16 gelu_derivative(v16 x) {
+// gelu(x), and gelu'(x) = s + 2 x s (1 - s) u' in *slope, s = sigmoid(2u). The bound on x^2 keeps u' finite where
+// s (1 - s) is 0.
+static INLINE v16 gelu(v16 x, v16 *slope, bool half) {
     v16 square = v16_min(v16_set(1e6f), x * x);
-    v16 s = v16_logistic2((gelu_cubic * square + gelu_linear) * x * gelu_turn);
-    v16 slope = 6.0f * gelu_cubic * square + 2.0f * gelu_linear;
-    return s + s * (1.0f - s) * (x * slope);
+    v16 s = v16_logistic2((gelu_cubic * square + gelu_linear) * x * gelu_turn, half), y = x * s;
+    *slope = s + (y - y * s) * (6.0f * gelu_cubic * square + 2.0f * gelu_linear);
+    return y;
 }
 
-static INLINE void apply_tile(enum after after, void *to, const void *from, size_t ld, int rows, int columns,
-                              bool half) {
+// y = gelu(product); in training the slope takes the place of the product, which otherwise is y itself
+static INLINE void gelu_tile(void *y, void *product, size_t ld, int rows, int columns, bool train, bool half) {
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < columns; i += 16) {
             size_t at = (size_t)r * ld + (size_t)i;
             int n = columns - i;
-            v16 x = c_load_n(from, at, n, half);
-            v16 y = after == AFTER_GELU ? gelu(x) : c_load_n(to, at, n, half) * gelu_derivative(x);
-            c_store_n(to, at, y, n, half);
+            v16 slope;
+            c_store_n(y, at, gelu(c_load_n(product, at, n, half), &slope, half), n, half);
+            if (train)
+                c_store_n(product, at, slope, n, half);
         }
 }
 
-static void apply(enum after after, void *to, const void *from, size_t ld, int rows, int columns, bool half) {
-    if (after == AFTER_GELU && half)
-        apply_tile(AFTER_GELU, to, from, ld, rows, columns, true);
-    else if (after == AFTER_GELU)
-        apply_tile(AFTER_GELU, to, from, ld, rows, columns, false);
-    else if (half)
-        apply_tile(AFTER_GELU_BACKWARD, to, from, ld, rows, columns, true);
+static void apply_gelu(void *y, void *product, size_t ld, int rows, int columns, bool half) {
+    bool train = y != product;
+    if (half)
+        train ? gelu_tile(y, product, ld, rows, columns, true, true)
+              : gelu_tile(y, product, ld, rows, columns, false, true);
     else
-        apply_tile(AFTER_GELU_BACKWARD, to, from, ld, rows, columns, false);
+        train ? gelu_tile(y, product, ld, rows, columns, true, false)
+              : gelu_tile(y, product, ld, rows, columns, false, false);
+}
+
+static INLINE void multiply_tile(void *to, const void *by, size_t ld, int rows, int columns, bool half) {
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < columns; i += 16) {
+            size_t at = (size_t)r * ld + (size_t)i;
+            int n = columns - i;
+            c_store_n(to, at, c_load_n(to, at, n, half) * c_load_n(by, at, n, half), n, half);
+        }
+}
+
+static void apply_slope(void *to, const void *slope, size_t ld, int rows, int columns, bool half) {
+    if (half)
+        multiply_tile(to, slope, ld, rows, columns, true);
+    else
+        multiply_tile(to, slope, ld, rows, columns, false);
 }
 
 static void tile_task(void *context, int i, int thread) {
@@ -83,14 +95,13 @@ static void tile_task(void *context, int i, int thread) {
     size_t at = (first_row * (size_t)t->columns + (size_t)column) * size;
     size_t weights = (size_t)g * t->stride + (size_t)column * (t->plain ? 1 : (size_t)t->inner);
     char *to = t->result + at;
-    bool keep = t->after == AFTER_GELU && t->pre; // the product is kept, the activation goes elsewhere
-    char *product = keep ? t->pre + at : to;
+    char *product = t->after == AFTER_GELU && t->slope ? t->slope + at : to;
     product_run(s, t->product[last_row][last_column], thread, t->a + first_row * (size_t)t->inner * size,
                 t->w + weights * size, product);
     if (t->after == AFTER_GELU)
-        apply(t->after, to, product, (size_t)t->columns, rows, columns, s->half);
-    else if (t->after == AFTER_GELU_BACKWARD)
-        apply(t->after, to, t->pre + at, (size_t)t->columns, rows, columns, s->half);
+        apply_gelu(to, product, (size_t)t->columns, rows, columns, s->half);
+    else if (t->after == AFTER_SLOPE)
+        apply_slope(to, t->slope + at, (size_t)t->columns, rows, columns, s->half);
 }
 
 static void run_tiles(struct tiles *t, int models) {
@@ -121,7 +132,7 @@ static void run_tiles(struct tiles *t, int models) {
     cpu_run(s, models * t->row_tiles * t->column_tiles, tile_task, t);
 }
 
-void cpu_matmul_forward(struct device *d, const struct kernel_models *m, dptr y, dptr pre, dptr x, dptr w,
+void cpu_matmul_forward(struct device *d, const struct kernel_models *m, dptr y, dptr slope, dptr x, dptr w,
                         enum kernel_activation act, int rows, int in, int out) {
     struct tiles t = {.s = cpu_of(d),
                       .rows = rows,
@@ -129,23 +140,23 @@ void cpu_matmul_forward(struct device *d, const struct kernel_models *m, dptr y,
                       .inner = in,
                       .after = act == ACTIVATION_GELU ? AFTER_GELU : AFTER_NOTHING,
                       .result = (char *)y,
-                      .pre = (char *)pre,
+                      .slope = (char *)slope,
                       .a = (char *)x,
                       .w = (char *)w,
                       .stride = m->stride};
     run_tiles(&t, m->count);
 }
 
-void cpu_matmul_backward_input(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w, dptr pre,
-                               enum kernel_activation act, int rows, int in, int out) {
+void cpu_matmul_backward_input(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w,
+                               dptr slope, int rows, int in, int out) {
     struct tiles t = {.s = cpu_of(d),
                       .rows = rows,
                       .columns = in,
                       .inner = out,
                       .plain = true,
-                      .after = act == ACTIVATION_GELU ? AFTER_GELU_BACKWARD : AFTER_NOTHING,
+                      .after = slope ? AFTER_SLOPE : AFTER_NOTHING,
                       .result = (char *)dx,
-                      .pre = (char *)pre,
+                      .slope = (char *)slope,
                       .a = (char *)dy,
                       .w = (char *)w,
                       .stride = m->stride};

@@ -218,10 +218,13 @@ static INLINE v16 v16_scale(v16 x, v16 n) {
 #endif
 }
 
-// 2^x for x in [-200, 200], relative error below 2e-7; 0 below -150, infinite above 128; NaN stays NaN.
-static INLINE v16 v16_exp2_within(v16 x) {
+// 2^x for x in [-200, 200], relative error below 2e-7, or, for results that are rounded to bfloat16 (`half`),
+// below 8e-5; 0 below -150, infinite above 128; NaN stays NaN.
+static INLINE v16 v16_exp2_within(v16 x, bool half) {
     v16 n = v16_round(x);
     v16 f = x - n;
+    if (half)
+        return v16_scale(((0.05517134f * f + 0.24261117f) * f + 0.69326103f) * f + 0.99992807f, n);
     v16 p = v16_set(0.00132647f);
     p = p * f + 0.00967151f;
     p = p * f + 0.05550734f;
@@ -231,9 +234,12 @@ static INLINE v16 v16_exp2_within(v16 x) {
     return v16_scale(p, n);
 }
 
-// 2^x for x <= 128, -inf included.
-static INLINE v16 v16_exp2(v16 x) {
-    return v16_exp2_within(v16_max(v16_set(-200), x));
+// 2^x for x <= 128, -inf excluded.
+static INLINE v16 v16_exp2(v16 x, bool half) {
+#ifndef __AVX512F__ // which takes any exponent
+    x = v16_max(v16_set(-200), x);
+#endif
+    return v16_exp2_within(x, half);
 }
 
 // e^x, relative error below 2e-7 (ln 2 in two parts; polynomial of Cephes' expf); limits as above.
@@ -251,24 +257,25 @@ static INLINE v16 v16_exp(v16 x) {
     return v16_scale(p, n);
 }
 
-// 1 / x for x in [1e-30, 1e30], within 2 units in the last place.
-static INLINE v16 v16_reciprocal(v16 x) {
+// 1 / x for x in [1e-30, 1e30], within 2 units in the last place, or, where `half`, within 7e-5.
+static INLINE v16 v16_reciprocal(v16 x, bool half) {
 #ifdef __AVX512F__
     v16 r = (v16)_mm512_rcp14_ps((__m512)x);
-    return r * (2.0f - x * r); // one step of Newton's; the division unit is several times slower
+    return half ? r : r * (2.0f - x * r); // one step of Newton's; the division unit is several times slower
 #else
+    (void)half;
     return 1.0f / x;
 #endif
 }
 
 // 1 / (1 + 2^x), which is sigmoid(z) for x = -z / ln 2; never below 1e-30.
-static INLINE v16 v16_logistic2(v16 x) {
+static INLINE v16 v16_logistic2(v16 x, bool half) {
     x = v16_min(v16_set(99), v16_max(v16_set(-99), x));
-    return v16_reciprocal(1.0f + v16_exp2_within(x));
+    return v16_reciprocal(1.0f + v16_exp2_within(x, half), half);
 }
 
-static INLINE v16 v16_sigmoid(v16 z) {
-    return v16_logistic2(z * -1.44269504f);
+static INLINE v16 v16_sigmoid(v16 z, bool half) {
+    return v16_logistic2(z * -1.44269504f, half);
 }
 
 #endif
