@@ -168,7 +168,7 @@ tool() {
     assert_exit 0
     assert_equal "$(cut -f1 <<<"$output" | sed 's/^/--/')" "$shown"
     assert_line "$(printf 'count\tn\tN\t10\t\ta number')"
-    assert_line "$(printf 'mode\t\tNAME\tprint\tprint,copy,wait,fail,log,progress\twhat to do')"
+    assert_line "$(printf 'mode\t\tNAME\tprint\tprint copy wait fail log progress\twhat to do')"
     assert_equal "$(awk -F'\t' 'NF != 6' <<<"$output")" ""
 }
 

@@ -116,7 +116,7 @@ void options_list(FILE *file, const struct option *table, const struct option *o
         if (is_shadowed(o, own))
             continue;
         char choices[TEXT_SIZE], value[TEXT_SIZE], letter[2] = {o->letter, 0};
-        format_choices(o, ",", choices, sizeof choices);
+        format_choices(o, " ", choices, sizeof choices);
         format_default(o, value, sizeof value);
         fprintf(file, "%s\t%s\t%s\t%s\t%s\t%s\n", o->name, letter, option_argument(o), value, choices, o->help);
     }

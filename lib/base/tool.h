@@ -1,7 +1,7 @@
 // The common contract of every tool (DESIGN.md section 4): one option table gives parsing, --help with live
 // defaults, shell completion and the man page's list (--help-options: one line per option with long name, letter,
-// argument, default, choices and help, separated by tabs); tool_main() prints the one error line and turns the
-// error code into the exit status.
+// argument, default, choices with spaces between, and help, separated by tabs); tool_main() prints the one error
+// line and turns the error code into the exit status.
 #ifndef TACIT_BASE_TOOL_H
 #define TACIT_BASE_TOOL_H
 

@@ -140,6 +140,9 @@ static int settle_sizes(struct routing *r) {
                          window);
     if (longest > 0 && longest < (uint32_t)window)
         window = longest > 1 ? (int)longest : 2;
+    if (r->options.prefix > 0 && longest > 0 && r->options.prefix > longest)
+        tool_notice("--prefix %" PRId64 ": sequences of %s have at most %" PRIu32 " tokens, so all of them count",
+                    (int64_t)r->options.prefix, stream_name(share_tokens(r->share)), longest);
     if (r->options.prefix > 0 && r->options.prefix < window)
         window = (int)r->options.prefix;
     int64_t rows = BATCH_TOKENS / ((int64_t)window * r->panel.model_count);

@@ -79,8 +79,9 @@ static int settle_length(struct training *t) {
     if (o->length == 0 || (longest > 0 && o->length > longest))
         o->length = longest;
     if (o->length > t->config.positions)
-        return error_set(ERROR_INPUT, "%s: sequences of %" PRId64 " tokens, but the model has %d positions", name,
-                         o->length, t->config.positions);
+        return error_set(ERROR_INPUT,
+                         "%s: sequences of %" PRId64 " tokens, but the model has %d positions; --length cuts them",
+                         name, o->length, t->config.positions);
     if (o->micro_batch == 0)
         o->micro_batch = MICRO_TOKENS / o->length;
     if (o->micro_batch == 0)

@@ -23,7 +23,10 @@ int training_allocate(struct training *t) {
     t->scores = memory_new_aligned(n * sizeof *t->scores);
     if (!t->row || !t->tokens || !t->targets || !t->scores)
         return ERROR_SYSTEM;
-    return model_new(&t->model, t->device, &t->config, &size);
+    code = model_new(&t->model, t->device, &t->config, &size);
+    return code == ERROR_SYSTEM
+               ? error_set(code, "%s; a smaller --micro-batch or model needs less", error_message())
+               : code;
 }
 
 // ---- interruption: save, then die of the signal ----

@@ -181,7 +181,7 @@ static struct tool tool = {
     .example =
         "train --model config.json --batch 32 --lr 1e-3 --warmup 100 --schedule cosine -o model corpus.tok\n"
         "train --continue router.0 --sequences 4096..8192 --assignment 1.asg --expert 0 -o router.1 corpus.tok",
-    .see_also = "tokenize, route, assign, sample, merge",
+    .see_also = "tokenize, route, assign, view",
     .options = train_option_table,
     .run = run,
 };
