@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <xxhash.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h> // the same functions by the same names, with the widest vectors of the processor
+#endif
 
 struct digest {
     uint8_t bytes[16]; // all zero: unknown

@@ -4,8 +4,10 @@
 #ifndef TACIT_BASE_MEMORY_H
 #define TACIT_BASE_MEMORY_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 // Allocate count x size zeroed bytes (calloc); NULL with the error set on failure or overflow. free() it.
 void *memory_new(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
@@ -38,16 +40,13 @@ void buffer_release(struct buffer *b);
 
 // Little-endian integers at any address, for formats that are encoded field by field.
 static inline uint64_t load_le(const void *p, int bytes) {
-    const uint8_t *b = p;
     uint64_t v = 0;
-    for (int i = bytes - 1; i >= 0; i--)
-        v = v << 8 | b[i];
-    return v;
+    memcpy(&v, p, (size_t)bytes);
+    return le64toh(v);
 }
 static inline void store_le(void *p, uint64_t v, int bytes) {
-    uint8_t *b = p;
-    for (int i = 0; i < bytes; i++, v >>= 8)
-        b[i] = (uint8_t)v;
+    v = htole64(v);
+    memcpy(p, &v, (size_t)bytes);
 }
 
 #endif
