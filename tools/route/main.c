@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum { SCORE_F32, SCORE_F16 };
-// Rows of one pass over all models together, and sequences of one block at most.
-enum { BATCH_TOKENS = 32768, BATCH_MOST = 4096, STRIDE_MOST = 1 << 24 };
+// Tokens of one pass over all models together, so that what a layer hands to the next one is still in the caches;
+// and sequences of one block at most.
+enum { BATCH_TOKENS = 8192, BATCH_MOST = 4096, STRIDE_MOST = 1 << 24 };
 
 static struct string_list models;
 static const char *prefix_text, *assignment;
@@ -70,7 +71,7 @@ static struct option table[] = {
      .argument = "B",
      .low = 1,
      .high = BATCH_MOST,
-     .help = "sequences of one pass (default: 32768 tokens over all models)"},
+     .help = "sequences of one pass (default: 8192 tokens over all models)"},
     {.name = "dtype",
      .type = OPTION_CHOICE,
      .value = &score_dtype,
