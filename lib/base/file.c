@@ -3,17 +3,16 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/output.h"
+#include "base/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_CHUNK = 1 << 20, WALK_DESCRIPTORS = 16 };
+enum { READ_CHUNK = 1 << 20 };
 
 // ---- input ----
 
@@ -21,16 +20,25 @@ static bool is_standard(const char *path) {
     return !path || strcmp(path, "-") == 0;
 }
 
+// A fifo is opened when its other end is: time enough for a signal.
+int path_open(const char *path, int flags, mode_t mode) {
+    int fd;
+    do
+        fd = system_open(path, flags, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 int input_open(int *fd, const char *path) {
     *fd = STDIN_FILENO;
     if (is_standard(path))
         return OK;
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    *fd = path_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
     if (*fd < 0)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot open", path);
     struct stat status;
-    if (fstat(*fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-        close(*fd);
+    if (system_fstat(*fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+        system_close(*fd);
         *fd = -1;
         return error_set(ERROR_SYSTEM, "%s: is a directory", path);
     }
@@ -39,7 +47,7 @@ int input_open(int *fd, const char *path) {
 
 void input_close(int fd) {
     if (fd > STDIN_FILENO)
-        close(fd);
+        system_close(fd);
 }
 
 const char *input_name(const char *path) {
@@ -50,7 +58,7 @@ int input_read(int fd, void *data, size_t size, size_t *got) {
     uint8_t *bytes = data;
     *got = 0;
     while (*got < size) {
-        ssize_t n = read(fd, bytes + *got, size - *got);
+        ssize_t n = system_read(fd, bytes + *got, size - *got);
         if (n == 0)
             break;
         if (n > 0)
@@ -67,7 +75,7 @@ int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got)
     if (offset > INT64_MAX || size > INT64_MAX - offset)
         return error_set(ERROR_INPUT, "offset %llu is beyond any file", (unsigned long long)offset);
     while (*got < size) {
-        ssize_t n = pread(fd, bytes + *got, size - *got, (off_t)(offset + *got));
+        ssize_t n = system_pread(fd, bytes + *got, size - *got, (off_t)(offset + *got));
         if (n == 0)
             break;
         if (n > 0)
@@ -82,7 +90,7 @@ static int read_whole(int fd, size_t limit, struct buffer *out) {
     struct stat status;
     size_t chunk = READ_CHUNK;
     // One allocation for a regular file; the size is a hint only, /proc reports 0 and files may grow.
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+    if (system_fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
         (uint64_t)status.st_size <= limit)
         chunk = (size_t)status.st_size + 1;
     for (;;) {
@@ -117,7 +125,7 @@ int file_read(const char *path, size_t limit, struct buffer *out) {
 
 int file_size(int fd, uint64_t *size) {
     struct stat status;
-    if (fstat(fd, &status) != 0)
+    if (system_fstat(fd, &status) != 0)
         return error_set_errno(ERROR_SYSTEM, "cannot stat");
     if (!S_ISREG(status.st_mode))
         return error_set(ERROR_SYSTEM, "not a regular file");
@@ -138,7 +146,7 @@ int directory_make(const char *path) {
             continue;
         *p = 0;
         // Another process may make the same folder at this moment, so only the outcome counts.
-        if (mkdir(partial, 0777) != 0 && (errno != EEXIST || !path_is_directory(partial)))
+        if (system_mkdir(partial, 0777) != 0 && (errno != EEXIST || !path_is_directory(partial)))
             code = error_set_errno(ERROR_SYSTEM, "%s: cannot make the directory", partial);
         *p = kept;
         if (!kept)
@@ -148,52 +156,86 @@ int directory_make(const char *path) {
     return code;
 }
 
+int descriptor_sync(int fd) {
+    int result;
+    do
+        result = system_fsync(fd);
+    while (result != 0 && errno == EINTR);
+    // Some file systems know no fsync; everything else that it reports is a lost write.
+    return result != 0 && errno != EINVAL && errno != ENOTSUP ? -1 : 0;
+}
+
+bool descriptor_is_at(int fd, const char *path) {
+    struct stat mine, there;
+    return system_fstat(fd, &mine) == 0 && system_lstat(path, &there) == 0 && mine.st_ino == there.st_ino &&
+           mine.st_dev == there.st_dev;
+}
+
 int directory_sync(const char *path) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = path_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) {
         // A folder may be writable and searchable without being readable; its entries are then left to the kernel.
         return errno == EACCES ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot open the directory", path);
     }
     int code = OK;
-    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+    if (descriptor_sync(fd) != 0)
         code = error_set_errno(ERROR_SYSTEM, "%s: cannot sync the directory", path);
-    close(fd);
+    system_close(fd);
     return code;
 }
 
 int path_sync_parent(const char *path) {
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return directory_sync(".");
-    char *parent = string_copy_n(path, slash == path ? 1 : (size_t)(slash - path));
-    if (!parent)
-        return ERROR_SYSTEM;
-    int code = directory_sync(parent);
+    char *parent = path_parent(path);
+    int code = parent ? directory_sync(parent) : ERROR_SYSTEM;
     free(parent);
     return code;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path) == 0 || errno == ENOENT ? 0 : error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
+int directory_each(const char *path, int (*visit)(void *context, const char *entry, const char *name),
+                   void *context) {
+    DIR *directory = system_opendir(path);
+    if (!directory)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot read the directory", path);
+    int code = OK;
+    for (struct dirent *entry; errno = 0, code == OK && (entry = system_readdir(directory));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        char *full = path_join(path, entry->d_name);
+        code = full ? visit(context, full, entry->d_name) : ERROR_SYSTEM;
+        free(full);
+    }
+    if (code == OK && errno != 0)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot read the directory", path);
+    system_closedir(directory);
+    return code;
+}
+
+static int remove_entry(void *context, const char *path, const char *name) {
+    (void)context;
+    (void)name;
+    return directory_remove(path);
 }
 
 int directory_remove(const char *path) {
-    int code = nftw(path, remove_entry, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
-    if (code < 0 && errno == ENOENT)
-        return OK;
-    return code < 0 ? error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path) : code;
+    struct stat status;
+    if (system_lstat(path, &status) != 0)
+        return errno == ENOENT ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
+    bool directory = S_ISDIR(status.st_mode);
+    int code = directory ? directory_each(path, remove_entry, NULL) : OK;
+    if (code == OK && (directory ? system_rmdir(path) : system_unlink(path)) != 0 && errno != ENOENT)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
+    return code;
 }
 
 bool path_exists(const char *path) {
-    return access(path, F_OK) == 0;
+    struct stat status;
+    // What cannot be looked at counts as there: whoever opens it will say why.
+    return system_stat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP);
 }
 
 bool path_is_directory(const char *path) {
     struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    return system_stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 char *path_join(const char *a, const char *b) {
@@ -201,8 +243,13 @@ char *path_join(const char *a, const char *b) {
     return string_format("%s%s%s", a, n > 0 && a[n - 1] == '/' ? "" : "/", b);
 }
 
+char *path_parent(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return !slash ? string_copy(".") : string_copy_n(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
 int path_rename(const char *from, const char *to) {
-    return rename(from, to) == 0 ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot rename to %s", from, to);
+    return system_rename(from, to) == 0 ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot rename to %s", from, to);
 }
 
 // ---- scratch ----
@@ -211,17 +258,19 @@ int scratch_open(int *fd) {
     const char *folder = getenv("TMPDIR");
     if (!folder || !*folder)
         folder = "/tmp";
-    *fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    *fd = path_open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (*fd >= 0)
         return OK;
     // Not every file system has anonymous files.
+    if (errno != ENOTSUP && errno != EISDIR && errno != EINVAL)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot make a temporary file", folder);
     char *name = string_format("%s/tacit.XXXXXX", folder);
     if (!name)
         return ERROR_SYSTEM;
-    *fd = mkostemp(name, O_CLOEXEC);
+    *fd = system_mkostemp(name, O_CLOEXEC);
     int code = *fd < 0 ? error_set_errno(ERROR_SYSTEM, "%s: cannot make a temporary file", folder) : OK;
     if (code == OK)
-        unlink(name);
+        system_unlink(name);
     free(name);
     return code;
 }
@@ -229,7 +278,7 @@ int scratch_open(int *fd) {
 int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size) {
     const uint8_t *bytes = data;
     while (size > 0) {
-        ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+        ssize_t n = system_pwrite(fd, bytes, size, (off_t)offset);
         if (n > 0) {
             bytes += n;
             offset += (uint64_t)n;

@@ -3,7 +3,9 @@
 // An output named by a path is written to `PATH.tmp.<pid>.<n>` beside it (created exclusively), synced and
 // renamed over PATH by output_commit(): readers see the old file or the new one, never a part. The names of
 // files under construction are registered; SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ and a failed exit
-// remove them. A PATH that exists and is no regular file (/dev/full, a fifo) is written to directly.
+// remove them. They are locked (flock) while their writer lives: what a killed writer left has no lock, and the
+// next output_open() of the same PATH removes it. A PATH that exists and is no regular file (/dev/full, a fifo) is
+// written to directly.
 #ifndef TACIT_BASE_FILE_H
 #define TACIT_BASE_FILE_H
 
@@ -43,16 +45,23 @@ int input_read(int fd, void *data, size_t size, size_t *got);
 int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got);
 // Read a whole file into a fresh buffer (a 0 byte is put behind data[size]); refuses more than `limit`.
 int file_read(const char *path, size_t limit, struct buffer *out);
-int file_size(int fd, uint64_t *size); // ERROR_SYSTEM where fd is no regular file
+int file_size(int fd, uint64_t *size);           // ERROR_SYSTEM where fd is no regular file
+bool descriptor_is_at(int fd, const char *path); // whether path (no symbolic link) still names the open file
 
 // ---- directories ----
 
 int directory_make(const char *path);   // with parents; an existing directory is fine
 int directory_sync(const char *path);   // after a rename inside it
+int path_sync_parent(const char *path); // the same, for the folder of a name
 int directory_remove(const char *path); // with everything below; an absent path is fine
-bool path_exists(const char *path);
+// Call visit(context, path/name, name) for every entry, in no order, until one returns an error, which is
+// returned.
+int directory_each(const char *path, int (*visit)(void *context, const char *entry, const char *name),
+                   void *context);
+bool path_exists(const char *path); // true also where that cannot be found out
 bool path_is_directory(const char *path);
 char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set
+char *path_parent(const char *path);           // the folder of its last name, "." where none is given; as above
 int path_rename(const char *from, const char *to);
 
 // ---- scratch ----

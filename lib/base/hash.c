@@ -1,6 +1,7 @@
 #include "base/hash.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,7 @@ int digest_file(struct digest *d, const char *path) {
     if (code != OK)
         return code;
     XXH3_state_t *state = XXH3_createState();
-    uint8_t *data = malloc(READ_SIZE);
+    uint8_t *data = memory_new(READ_SIZE, 1);
     if (state && data)
         code = hash_descriptor(d, fd, state, data);
     else

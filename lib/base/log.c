@@ -1,14 +1,14 @@
 // The JSON-lines log of --log.
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/output.h"
+#include "base/system.h"
 #include "base/tool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static int log_descriptor = -1;
 static bool keep;
@@ -19,7 +19,7 @@ void log_keep(void) {
 
 static int write_line(const char *text, size_t size) {
     while (size > 0) {
-        ssize_t n = write(log_descriptor, text, size);
+        ssize_t n = system_write(log_descriptor, text, size);
         if (n >= 0) {
             text += n;
             size -= (size_t)n;
@@ -34,8 +34,8 @@ static int write_line(const char *text, size_t size) {
 static int end_torn_line(void) {
     struct stat status;
     char last = '\n';
-    if (fstat(log_descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
-        pread(log_descriptor, &last, 1, status.st_size - 1) == 1 && last != '\n')
+    if (system_fstat(log_descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+        system_pread(log_descriptor, &last, 1, status.st_size - 1) == 1 && last != '\n')
         return write_line("\n", 1);
     return OK;
 }
@@ -43,7 +43,7 @@ static int end_torn_line(void) {
 static int open_log(void) {
     // Readable too, to see how the last line ended.
     int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (keep ? 0 : O_TRUNC);
-    log_descriptor = open(common.log, flags, 0666);
+    log_descriptor = system_open(common.log, flags, 0666);
     if (log_descriptor < 0)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot open the log", common.log);
     return end_torn_line();
@@ -60,4 +60,12 @@ int log_line(const char *json_text) {
     code = line ? write_line(line, strlen(line)) : ERROR_SYSTEM;
     free(line);
     return code;
+}
+
+int log_close(void) {
+    int fd = log_descriptor;
+    log_descriptor = -1;
+    if (fd >= 0 && system_close(fd) != 0 && errno != EINTR)
+        return error_set_errno(ERROR_SYSTEM, "%s: write failed", common.log);
+    return OK;
 }

@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include "base/error.h"
+#include "base/system.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ void *memory_new(size_t count, size_t size) {
     void *p = NULL;
     // calloc(0) may be NULL, which here would read as a failure.
     if (!__builtin_mul_overflow(count, size, &bytes) && bytes <= PTRDIFF_MAX)
-        p = calloc(bytes ? count : 1, bytes ? size : 1);
+        p = system_calloc(bytes ? count : 1, bytes ? size : 1);
     if (!p)
         fail(count, size);
     return p;
@@ -32,7 +33,7 @@ int memory_resize(void *pointer, size_t count, size_t size) {
         return fail(count, size);
     void *old;
     memcpy(&old, pointer, sizeof old);
-    void *fresh = realloc(old, bytes ? bytes : 1);
+    void *fresh = system_realloc(old, bytes ? bytes : 1);
     if (!fresh)
         return fail(count, size);
     memcpy(pointer, &fresh, sizeof fresh);
@@ -43,7 +44,7 @@ void *memory_new_aligned(size_t bytes) {
     void *p = NULL;
     if (bytes <= PTRDIFF_MAX - ALIGNMENT) {
         size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        p = aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+        p = system_aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
     }
     if (!p)
         fail(bytes, 1);
@@ -56,7 +57,7 @@ char *string_copy(const char *s) {
 
 char *string_copy_n(const char *s, size_t n) {
     n = strnlen(s, n);
-    char *copy = malloc(n + 1);
+    char *copy = system_malloc(n + 1);
     if (!copy) {
         fail(n + 1, 1);
         return NULL;
@@ -66,17 +67,31 @@ char *string_copy_n(const char *s, size_t n) {
     return copy;
 }
 
+static int append_formatted(struct buffer *b, const char *format, va_list arguments) {
+    va_list again;
+    va_copy(again, arguments);
+    int n = vsnprintf(NULL, 0, format, arguments), code = OK;
+    if (n < 0)
+        code = error_set(ERROR_SYSTEM, "cannot format a string");
+    if (code == OK)
+        code = buffer_reserve(b, (size_t)n + 1);
+    if (code == OK) {
+        vsnprintf((char *)b->data + b->size, (size_t)n + 1, format, again);
+        b->size += (size_t)n;
+    }
+    va_end(again);
+    return code;
+}
+
 char *string_format(const char *format, ...) {
-    char *text = NULL;
+    struct buffer b = {0};
     va_list arguments;
     va_start(arguments, format);
-    int n = vasprintf(&text, format, arguments);
+    int code = append_formatted(&b, format, arguments);
     va_end(arguments);
-    if (n < 0) {
-        error_set(ERROR_SYSTEM, "out of memory: formatting a string");
-        return NULL;
-    }
-    return text;
+    if (code != OK)
+        buffer_release(&b);
+    return (char *)b.data;
 }
 
 int buffer_reserve(struct buffer *b, size_t extra) {
@@ -110,18 +125,9 @@ int buffer_append_string(struct buffer *b, const char *s) {
 int buffer_append_format(struct buffer *b, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int n = vsnprintf(NULL, 0, format, arguments);
+    int code = append_formatted(b, format, arguments);
     va_end(arguments);
-    if (n < 0)
-        return error_set(ERROR_SYSTEM, "cannot format a string");
-    int code = buffer_reserve(b, (size_t)n + 1);
-    if (code != OK)
-        return code;
-    va_start(arguments, format);
-    vsnprintf((char *)b->data + b->size, (size_t)n + 1, format, arguments);
-    va_end(arguments);
-    b->size += (size_t)n;
-    return OK;
+    return code;
 }
 
 void buffer_clear(struct buffer *b) {

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { BUFFER_SIZE = 256 * 1024, UNFINISHED_MOST = 4096, NAME_TRIES = 1000 };
@@ -41,7 +42,7 @@ void output_remove_unfinished(void) {
             continue;
         char *name = atomic_exchange(&unfinished[i], NULL);
         if (name)
-            unlink(name);
+            system_unlink(name);
     }
 }
 
@@ -91,7 +92,7 @@ static void unfinished_drop(struct output *out) {
 
 static void output_free(struct output *out) {
     if (out->owns_fd && out->fd >= 0)
-        close(out->fd);
+        system_close(out->fd);
     unfinished_drop(out);
     free(out->path);
     free(out->target);
@@ -113,29 +114,95 @@ static int descriptor_of(const char *path) {
     return -1;
 }
 
+// ---- what a killed writer left ----
+
+// Whether `name` is `base`.tmp.<pid>.<n>.
+static bool is_temporary(const char *name, const char *base) {
+    size_t n = strlen(base);
+    if (strncmp(name, base, n) != 0)
+        return false;
+    unsigned long pid, serial;
+    int end = 0;
+    return sscanf(name + n, ".tmp.%lu.%lu%n", &pid, &serial, &end) == 2 && end > 0 && !name[n + (size_t)end];
+}
+
+// Its writer holds a lock on it for as long as it lives, wherever it runs.
+static void remove_leftover(const char *path) {
+    struct stat status;
+    int fd = path_open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (system_flock(fd, LOCK_EX | LOCK_NB) == 0 && system_fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+        descriptor_is_at(fd, path))
+        system_unlink(path);
+    system_close(fd);
+}
+
+static int clear_leftovers(const char *target) {
+    const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
+    char *folder = path_parent(target);
+    if (!folder)
+        return ERROR_SYSTEM;
+    // A folder that cannot be read can still be written to.
+    DIR *directory = system_opendir(folder);
+    int code = OK;
+    for (struct dirent *entry; code == OK && directory && (entry = system_readdir(directory));) {
+        if (!is_temporary(entry->d_name, base))
+            continue;
+        char *path = path_join(folder, entry->d_name);
+        code = path ? OK : ERROR_SYSTEM;
+        if (path)
+            remove_leftover(path);
+        free(path);
+    }
+    if (directory)
+        system_closedir(directory);
+    free(folder);
+    return code;
+}
+
+// False where another process, clearing, got between the creation and the lock, and removed the file. A file
+// system without locks leaves it unlocked, and nothing is cleared there.
+static bool lock_temporary(int fd, const char *path) {
+    int result;
+    do
+        result = system_flock(fd, LOCK_EX);
+    while (result != 0 && errno == EINTR);
+    return result != 0 || descriptor_is_at(fd, path);
+}
+
+// ---- a file under construction ----
+
 static int open_temporary(struct output *out) {
     static atomic_uint serial;
-    char *real = realpath(out->path, NULL); // a symbolic link stays, the file that it names is replaced
+    char *real = system_realpath(out->path); // a symbolic link stays, the file that it names is replaced
+    if (!real && errno == ENOMEM)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot create", out->path);
     out->target = real ? real : string_copy(out->path);
-    if (!out->target)
-        return ERROR_SYSTEM;
+    int code = out->target ? clear_leftovers(out->target) : ERROR_SYSTEM;
+    if (code != OK)
+        return code;
     for (int try = 0; try < NAME_TRIES; try++) {
         free(out->temporary);
         out->temporary = string_format("%s.tmp.%ld.%u", out->target, (long)getpid(), atomic_fetch_add(&serial, 1));
         if (!out->temporary)
             return ERROR_SYSTEM;
-        out->fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (out->fd >= 0 || errno != EEXIST)
+        out->fd = path_open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (out->fd >= 0 ? lock_temporary(out->fd, out->temporary) : errno != EEXIST)
             break;
+        if (out->fd >= 0)
+            system_close(out->fd);
+        out->fd = -1;
+        errno = EEXIST;
     }
     if (out->fd < 0) {
         const char *advice = errno == ENOENT ? "; make its folder first" : "";
         error_set_errno(ERROR_SYSTEM, "%s: cannot create", out->path);
         return error_set(ERROR_SYSTEM, "%s%s", error_message(), advice);
     }
-    int code = unfinished_add(out);
+    code = unfinished_add(out);
     if (code != OK)
-        unlink(out->temporary);
+        system_unlink(out->temporary);
     return code;
 }
 
@@ -147,8 +214,8 @@ static int open_path(struct output *out) {
         out->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     else if (path_is_directory(out->path))
         return error_set(ERROR_SYSTEM, "%s: is a directory; -o names a file", out->path);
-    else if (stat(out->path, &status) == 0 && !S_ISREG(status.st_mode))
-        out->fd = open(out->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    else if (system_stat(out->path, &status) == 0 && !S_ISREG(status.st_mode))
+        out->fd = path_open(out->path, O_WRONLY | O_CLOEXEC | O_NOCTTY, 0);
     else
         return open_temporary(out);
     return out->fd < 0 ? error_set_errno(ERROR_SYSTEM, "%s: cannot open for writing", out->path) : OK;
@@ -193,7 +260,7 @@ static int write_failed(const struct output *out) {
 
 static int write_all(struct output *out, const uint8_t *data, size_t size) {
     while (size > 0) {
-        ssize_t n = write(out->fd, data, size);
+        ssize_t n = system_write(out->fd, data, size);
         if (n > 0) {
             data += n;
             size -= (size_t)n;
@@ -233,33 +300,54 @@ int output_write(struct output *out, const void *data, size_t size) {
 
 int output_sync(struct output *out) {
     int code = out->failure != 0 ? write_failed(out) : flush(out);
-    // Some file systems know no fsync; everything else that it reports is a lost write.
-    if (code == OK && out->temporary && fsync(out->fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+    if (code == OK && out->temporary && descriptor_sync(out->fd) != 0)
         code = error_set_errno(ERROR_SYSTEM, "%s: write failed", output_name(out));
     return code;
 }
+
+// ---- committing ----
 
 static int sync_and_close(struct output *out) {
     int code = output_sync(out);
     int fd = out->fd;
     out->fd = -1;
-    if (out->owns_fd && close(fd) != 0 && code == OK && errno != EINTR)
+    if (out->owns_fd && system_close(fd) != 0 && code == OK && errno != EINTR)
         code = error_set_errno(ERROR_SYSTEM, "%s: write failed", output_name(out));
     return code;
 }
 
+// The new file takes the name. It trades places with an old one, which goes only when the folder is known to be on
+// disk; until then a failure takes the new file back.
+static int put_in_place(struct output *out) {
+    bool traded = system_exchange(out->temporary, out->target) == 0, absent = !traded && errno == ENOENT;
+    // No old file, or a file system that cannot trade.
+    if (!traded && !absent && errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot rename %s to it", out->path, out->temporary);
+    if (!traded && system_rename(out->temporary, out->target) != 0)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot rename %s to it", out->path, out->temporary);
+    int code = path_sync_parent(out->target);
+    if (code == OK && traded)
+        system_unlink(out->temporary);
+    if (code == OK)
+        unfinished_drop(out);
+    else if (traded ? system_exchange(out->temporary, out->target) != 0
+                    : !absent || system_unlink(out->target) != 0)
+        error_prefix(code, "%s: is the new file, but may be lost in a power cut", out->path);
+    return code;
+}
+
 int output_commit(struct output *out) {
+    // A second descriptor keeps the lock until the temporary name is gone.
+    int lock = out->temporary ? fcntl(out->fd, F_DUPFD_CLOEXEC, 0) : -1;
     int code = sync_and_close(out);
-    if (code == OK && out->temporary) {
-        if (rename(out->temporary, out->target) != 0)
-            code = error_set_errno(ERROR_SYSTEM, "%s: cannot rename %s to it", out->path, out->temporary);
-        else if ((code = path_sync_parent(out->target)) == OK)
-            unfinished_drop(out);
-    }
+    if (code == OK && out->temporary)
+        code = put_in_place(out);
     if (code != OK)
         output_abort(out);
     else
         output_free(out);
+    if (lock >= 0)
+        system_close(lock);
     return code;
 }
 
@@ -267,7 +355,7 @@ void output_abort(struct output *out) {
     if (!out)
         return;
     if (out->temporary && out->slot >= 0)
-        unlink(out->temporary);
+        system_unlink(out->temporary);
     output_free(out);
 }
 

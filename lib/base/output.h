@@ -1,11 +1,18 @@
-// Files under construction, for lib/base alone: the table of temporary names that signals and failed exits clear.
+// For lib/base alone: files under construction, whose names signals and failed exits clear; calls that outlast
+// signals; the end of the log.
 #ifndef TACIT_BASE_OUTPUT_H
 #define TACIT_BASE_OUTPUT_H
+
+#include <sys/types.h>
 
 // Unlink every file under construction (a failed exit). Async-signal-safe.
 void output_remove_unfinished(void);
 
-// Flush a directory's entries of `path`, so that a rename survives a power cut.
-int path_sync_parent(const char *path);
+// open() and fsync() as errno reports them, begun again after a signal; a file system that knows no fsync is fine.
+int path_open(const char *path, int flags, mode_t mode);
+int descriptor_sync(int fd);
+
+// Close --log; ERROR_SYSTEM where the kernel reports a lost write only now.
+int log_close(void);
 
 #endif

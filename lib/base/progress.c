@@ -1,10 +1,10 @@
 #include "base/progress.h"
 #include "base/progress_line.h"
+#include "base/system.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 static const double terminal_period = 0.2, log_period = 2.0;
@@ -14,7 +14,7 @@ static bool line_drawn; // one terminal, one line: notices clear it first
 
 double clock_seconds(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    system_clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

@@ -186,11 +186,11 @@ void threads_free(struct threads *pool) {
 }
 
 int threads_count(const struct threads *pool) {
-    return pool->count;
+    return pool ? pool->count : 1;
 }
 
 void threads_run(struct threads *pool, int tasks, void (*task)(void *context, int i, int thread), void *context) {
-    if (pool->count == 1 || tasks <= 1) {
+    if (threads_count(pool) == 1 || tasks <= 1) {
         for (int i = 0; i < tasks; i++)
             task(context, i, 0);
         return;

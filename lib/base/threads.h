@@ -8,12 +8,13 @@ struct threads;
 
 // Start a pool of n threads, the caller's included (n = 0: one per available processor; n = 1 starts none).
 int threads_new(struct threads **pool, int n);
-void threads_free(struct threads *pool); // NULL is allowed
-int threads_count(const struct threads *pool);
-int threads_processors(void); // that this process may run on
+void threads_free(struct threads *pool);       // NULL is allowed
+int threads_count(const struct threads *pool); // 1 for NULL
+int threads_processors(void);                  // that this process may run on
 
 // Run task(context, i, thread) for i in 0..tasks-1, each once; returns when all are done. `thread` is in
-// 0..threads_count-1 and names the scratch memory that the task may use. Calls do not nest.
+// 0..threads_count-1 and names the scratch memory that the task may use. Calls do not nest. No pool (NULL) is one
+// thread, the caller's.
 void threads_run(struct threads *pool, int tasks, void (*task)(void *context, int i, int thread), void *context);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/progress_line.h"
+#include "base/system.h"
 #include "base/version.h"
 
 #include <errno.h>
@@ -216,10 +217,10 @@ static void occupy_standard_descriptors(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
             continue;
-        int opened = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        int opened = system_open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY, 0);
         if (opened >= 0 && opened != fd) {
             dup2(opened, fd);
-            close(opened);
+            system_close(opened);
         }
     }
 }
@@ -289,6 +290,8 @@ int tool_main(struct tool *tool, int uses, int argc, char **argv) {
         common.device = device;
     char **operands = memory_new((size_t)argc + 1, sizeof *operands);
     int code = operands ? run(tool, uses, argc, argv, operands) : ERROR_SYSTEM;
+    if (code == OK)
+        code = log_close();
     if (code == OK)
         code = close_standard_output();
     if (code != OK) {

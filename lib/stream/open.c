@@ -1,6 +1,7 @@
 // Opening a stream: the header; for a regular file also the end frame with its index, found from the trailer.
 #include "base/error.h"
 #include "base/file.h"
+#include "base/system.h"
 #include "stream/reader.h"
 
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PIPE_SIZE = 1 << 20, CACHE_DEFAULT = 64 << 20 };
@@ -133,7 +133,7 @@ int stream_open_source(struct stream *s) {
 static int map_file(struct stream *s) {
     struct stat status;
     int fd = s->source.fd;
-    if (fstat(fd, &status) != 0)
+    if (system_fstat(fd, &status) != 0)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot stat", s->name);
     if (S_ISFIFO(status.st_mode))
         fcntl(fd, F_SETPIPE_SZ, (int)PIPE_SIZE); // only faster, so failing is fine
@@ -143,7 +143,7 @@ static int map_file(struct stream *s) {
     s->source.size = (uint64_t)status.st_size;
     if (status.st_size == 0)
         return error_set(ERROR_INPUT, "%s: header at byte 0: empty", s->name);
-    void *map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    void *map = system_mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot map %" PRIu64 " bytes", s->name, s->source.size);
     s->source.map = map;
@@ -221,7 +221,7 @@ void stream_close(struct stream *s) {
     if (!s)
         return;
     if (s->source.map)
-        munmap((void *)(uintptr_t)s->source.map, s->source.size);
+        system_munmap((void *)(uintptr_t)s->source.map, s->source.size);
     if (s->source.fd >= 0)
         input_close(s->source.fd);
     source_release(&s->source);

@@ -5,7 +5,6 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 struct decisions {
     uint64_t sequences, at;
@@ -107,6 +106,6 @@ void decisions_free(struct decisions *d) {
     free(d->buffers);
     free(d->filled);
     if (d->fd >= 0)
-        close(d->fd);
+        input_close(d->fd);
     free(d);
 }

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FAN_IN_LEAST = 4, READ_BYTES = 64 << 10 };
 
@@ -338,11 +337,11 @@ static int merge_level(struct sorter *s, size_t fan_in) {
     free(w.data);
     if (rc != OK) {
         free(runs);
-        close(fd);
+        input_close(fd);
         return rc;
     }
     free(s->runs);
-    close(s->fd);
+    input_close(s->fd);
     s->runs = runs;
     s->run_count = count;
     s->fd = fd;
@@ -394,7 +393,7 @@ void sorter_free(struct sorter *s) {
     release_gathering(s);
     merge_close(&s->merge, s->run_count);
     if (s->fd >= 0)
-        close(s->fd);
+        input_close(s->fd);
     free(s->runs);
     free(s);
 }

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int spool_init(struct spool *s, size_t item, size_t memory) {
     *s = (struct spool){.item = item, .capacity = memory / item, .fd = -1};
@@ -72,6 +71,6 @@ int spool_next(struct spool *s, const void **item) {
 void spool_release(struct spool *s) {
     free(s->data);
     if (s->fd >= 0)
-        close(s->fd);
+        input_close(s->fd);
     *s = (struct spool){.fd = -1};
 }

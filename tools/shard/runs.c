@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PIECE_LEAST = 4096, PIECE_MOST = 1 << 20, MERGE_LEAST = 16, MERGE_PIECE = 65536 };
 
@@ -49,7 +48,7 @@ int runs_new(struct runs **runs, uint64_t memory) {
 
 static void close_scratch(struct runs *s) {
     if (s->fd >= 0)
-        close(s->fd);
+        input_close(s->fd);
     s->fd = -1;
     for (uint32_t i = 0; i < s->run_count; i++)
         free(s->runs[i].piece);

@@ -2,12 +2,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 
+#include <errno.h>
 #include <fts.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static int add(struct text_sources *s, const char *path, uint64_t size) {
     if ((s->count & (s->count - 1)) == 0) { // full at every power of two
@@ -42,7 +43,7 @@ static char *last_component(const char *begin, const char *end) {
 // A folder's own name; "." and the like have none but their full one.
 static char *directory_name(const char *begin, const char *end) {
     char *given = string_copy_n(begin, (size_t)(end - begin));
-    char *full = given ? realpath(*given ? given : ".", NULL) : NULL;
+    char *full = given ? system_realpath(*given ? given : ".") : NULL;
     char *name = full ? last_component(full, full + strlen(full)) : NULL;
     if (given && !full)
         error_set_errno(ERROR_SYSTEM, "%s: cannot find the folder's name", given);
@@ -111,8 +112,10 @@ static int walk(struct text_sources *s, char *root) {
         return error_set_errno(ERROR_SYSTEM, "%s: cannot walk the folder", root);
     int first = s->count, code = OK;
     FTSENT *entry;
-    while (code == OK && (entry = fts_read(tree)))
+    while (errno = 0, code == OK && (entry = fts_read(tree)))
         code = visit(s, tree, entry);
+    if (code == OK && errno != 0)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot walk the folder", root);
     fts_close(tree);
     if (code == OK && s->count == first)
         code = error_set(ERROR_INPUT, "%s: a folder without files (hidden ones are left out)", root);
@@ -139,7 +142,7 @@ int text_sources_collect(struct text_sources *s, int count, char **operands, enu
             standard_input = true;
         } else if (directory) {
             code = walk(s, operands[i]);
-        } else if (stat(operands[i], &status) != 0) {
+        } else if (system_stat(operands[i], &status) != 0) {
             code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", operands[i]);
         } else {
             code = add(s, operands[i], S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0);

@@ -2,8 +2,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,36 +11,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { NAME_SIZE = 40 };
+enum { NAME_SIZE = 40, HOST_SIZE = 65, SINCE_SIZE = 32, LINE_SIZE = 128 };
 
 // ---- the lock ----
 
-static int refuse_holder(const struct folder *f, int fd) {
-    char pid[NAME_SIZE] = "";
-    size_t got = 0;
-    if (input_read_at(fd, 0, pid, sizeof pid - 1, &got) != OK)
-        got = 0;
-    pid[got] = 0;
-    pid[strcspn(pid, "\n")] = 0;
-    return error_set(ERROR_SYSTEM, "%s: process %s is training here", f->part, *pid ? pid : "(unknown)");
-}
-
-// Whether the locked file is still the one that the name leads to: a run that ended removed its own.
-static bool is_in_place(int fd, const char *path) {
-    struct stat mine, there;
-    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino &&
-           mine.st_dev == there.st_dev;
-}
-
+// The holder's process, host and time, for whoever comes meanwhile.
 static int write_holder(int fd, const char *path) {
-    char pid[NAME_SIZE];
-    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot write", path);
-    return descriptor_write_at(fd, 0, pid, (size_t)n);
+    char host[HOST_SIZE] = "", since[SINCE_SIZE] = "", line[LINE_SIZE];
+    struct timespec now = {0};
+    struct tm parts;
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = 0;
+    if (system_clock_gettime(CLOCK_REALTIME, &now) == 0 && localtime_r(&now.tv_sec, &parts))
+        strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%S%z", &parts);
+    int n = snprintf(line, sizeof line, "%ld %s %s\n", (long)getpid(), *host ? host : "-", since);
+    int code = system_ftruncate(fd, 0) != 0 ? error_set_errno(ERROR_SYSTEM, "cannot write")
+                                            : descriptor_write_at(fd, 0, line, (size_t)n);
+    return code == OK ? OK : error_prefix(code, "%s", path);
+}
+
+static int refuse_holder(const struct folder *f, int fd) {
+    char line[LINE_SIZE] = "", host[HOST_SIZE] = "", since[SINCE_SIZE] = "";
+    long pid;
+    size_t got = 0;
+    if (input_read_at(fd, 0, line, sizeof line - 1, &got) != OK)
+        got = 0;
+    line[got] = 0;
+    if (sscanf(line, "%ld %64s %31s", &pid, host, since) != 3)
+        return error_set(ERROR_SYSTEM, "%s: another process is training here", f->part);
+    return error_set(ERROR_SYSTEM, "%s: process %ld is training here, on %s since %s", f->part, pid, host, since);
 }
 
 static int take_lock(struct folder *f) {
@@ -50,23 +52,49 @@ static int take_lock(struct folder *f) {
         code = directory_make(f->part);
         if (code != OK)
             break;
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = system_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0 && errno == ENOENT)
             continue; // the folder went away in between
         if (fd < 0)
             code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", path);
-        else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        else if (system_flock(fd, LOCK_EX | LOCK_NB) != 0)
             code = errno == EWOULDBLOCK ? refuse_holder(f, fd)
                                         : error_set_errno(ERROR_SYSTEM, "%s: cannot lock", path);
-        else if (is_in_place(fd, path))
+        else if (descriptor_is_at(fd, path)) // a run that ended removed its own
             f->lock = fd;
         if (fd >= 0 && f->lock != fd)
-            close(fd);
+            system_close(fd);
     }
     if (code == OK)
         code = write_holder(f->lock, path);
     free(path);
     return code;
+}
+
+static int remove_all_but_lock(void *context, const char *path, const char *name) {
+    (void)context;
+    return strcmp(name, "lock") == 0 ? OK : directory_remove(path);
+}
+
+// Remove CKPT.part (where `whole`, with all that it holds). The lock goes last, and then a newcomer may take the
+// folder at once: it is no longer ours.
+static int remove_part(struct folder *f, bool whole) {
+    char *path = path_join(f->part, "lock");
+    int code = path ? OK : ERROR_SYSTEM;
+    if (code == OK && whole)
+        code = directory_each(f->part, remove_all_but_lock, NULL);
+    if (code == OK && system_unlink(path) != 0 && errno != ENOENT)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
+    if (code == OK && system_rmdir(f->part) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT)
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", f->part);
+    free(path);
+    return code;
+}
+
+static void unlock(struct folder *f) {
+    if (f->lock >= 0)
+        system_close(f->lock);
+    f->lock = -1;
 }
 
 // ---- generations ----
@@ -93,25 +121,31 @@ static int compare_steps(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+struct steps {
+    int64_t *items;
+    size_t count;
+};
+
+static int add_step(void *context, const char *path, const char *name) {
+    struct steps *s = context;
+    int64_t step = generation_step(name);
+    (void)path;
+    if (step < 0)
+        return OK;
+    int code = memory_resize(&s->items, s->count + 1, sizeof *s->items);
+    if (code == OK)
+        s->items[s->count++] = step;
+    return code;
+}
+
 // The steps of all generations in CKPT.part, rising; free() them.
 static int list_generations(const struct folder *f, int64_t **steps, size_t *count) {
-    DIR *directory = opendir(f->part);
-    *steps = NULL;
-    *count = 0;
-    if (!directory)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot read", f->part);
-    int code = OK;
-    for (struct dirent *entry; code == OK && (entry = readdir(directory));) {
-        int64_t step = generation_step(entry->d_name);
-        if (step < 0)
-            continue;
-        code = memory_resize(steps, *count + 1, sizeof **steps);
-        if (code == OK)
-            (*steps)[(*count)++] = step;
-    }
-    closedir(directory);
-    if (code == OK && *count > 0)
-        qsort(*steps, *count, sizeof **steps, compare_steps);
+    struct steps found = {0};
+    int code = directory_each(f->part, add_step, &found);
+    if (found.count > 0)
+        qsort(found.items, found.count, sizeof *found.items, compare_steps);
+    *steps = found.items;
+    *count = found.count;
     return code;
 }
 
@@ -165,20 +199,18 @@ static int read_current(struct folder *f) {
 
 // ---- interface ----
 
+static int refuse_entry(void *context, const char *path, const char *name) {
+    (void)path;
+    (void)name;
+    return error_set(ERROR_SYSTEM, "%s: exists and is no checkpoint", (const char *)context);
+}
+
 // CKPT will be replaced whole, so what is there must be a checkpoint (or empty).
-static int check_replaceable(const char *path) {
+static int check_replaceable(char *path) {
     char *weights = path_join(path, "model.safetensors");
     int code = weights ? OK : ERROR_SYSTEM;
-    if (code == OK && path_exists(path) && !path_exists(weights)) {
-        DIR *directory = opendir(path);
-        bool empty = directory != NULL;
-        for (struct dirent *entry; empty && (entry = readdir(directory));)
-            empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-        if (directory)
-            closedir(directory);
-        if (!empty)
-            code = error_set(ERROR_SYSTEM, "%s: exists and is no checkpoint", path);
-    }
+    if (code == OK && path_exists(path) && !path_exists(weights))
+        code = path_is_directory(path) ? directory_each(path, refuse_entry, path) : refuse_entry(path, NULL, NULL);
     free(weights);
     return code;
 }
@@ -197,19 +229,21 @@ int folder_open(struct folder *f, const char *checkpoint) {
         code = read_current(f);
     if (code == OK)
         code = prune(f, INT64_MAX);
-    // What could not be read is not ours to remove.
+    // What could not be read is not ours to remove; a folder that we made is.
     if (code != OK && f->lock >= 0) {
-        close(f->lock);
-        f->lock = -1;
+        char *cause = string_copy(error_message());
+        remove_part(f, false);
+        unlock(f);
+        error_set(code, "%s", cause ? cause : "out of memory");
+        free(cause);
     }
     return code;
 }
 
 void folder_close(struct folder *f) {
     if (f->lock >= 0 && !f->current)
-        directory_remove(f->part);
-    if (f->lock >= 0)
-        close(f->lock);
+        remove_part(f, true);
+    unlock(f);
     free(f->final);
     free(f->part);
     free(f->current);
@@ -219,7 +253,7 @@ void folder_close(struct folder *f) {
 int folder_clear(struct folder *f) {
     char *path = path_join(f->part, "current");
     int code = path ? OK : ERROR_SYSTEM;
-    if (code == OK && unlink(path) != 0 && errno != ENOENT)
+    if (code == OK && system_unlink(path) != 0 && errno != ENOENT)
         code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
     free(path);
     free(f->current);
@@ -286,9 +320,9 @@ static int move_snapshots(const struct folder *f) {
 static int put_in_place(const struct folder *f) {
     if (!path_exists(f->final))
         return path_rename(f->current, f->final);
-    if (renameat2(AT_FDCWD, f->current, AT_FDCWD, f->final, RENAME_EXCHANGE) == 0)
+    if (system_exchange(f->current, f->final) == 0)
         return OK;
-    if (errno != EINVAL && errno != ENOSYS)
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot replace", f->final);
     char *aside = path_join(f->part, "replaced");
     int code = aside ? directory_remove(aside) : ERROR_SYSTEM;
@@ -300,22 +334,14 @@ static int put_in_place(const struct folder *f) {
     return code;
 }
 
-static int sync_parent(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *parent = !slash ? string_copy(".") : string_copy_n(path, slash == path ? 1 : (size_t)(slash - path));
-    int code = parent ? directory_sync(parent) : ERROR_SYSTEM;
-    free(parent);
-    return code;
-}
-
 int folder_finish(struct folder *f) {
     int code = move_snapshots(f);
     if (code == OK)
         code = put_in_place(f);
     if (code == OK)
-        code = sync_parent(f->final);
+        code = path_sync_parent(f->final);
     if (code == OK)
-        code = directory_remove(f->part);
+        code = remove_part(f, true);
     if (code == OK) {
         free(f->current);
         f->current = NULL;

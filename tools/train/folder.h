@@ -1,6 +1,6 @@
 // The folder of a run: CKPT.part/ while it trains, CKPT/ once it is done.
 //
-//   CKPT.part/lock        held (flock) by the one process that trains here; its process id
+//   CKPT.part/lock        held (flock) by the one process that trains here: its number, host, start
 //   CKPT.part/current     the name of the newest complete generation: "step-1200"
 //   CKPT.part/step-1200/  a generation: a whole checkpoint with optimizer.safetensors and state.json
 //
@@ -19,7 +19,7 @@ struct folder {
     int lock;           // descriptor
 };
 
-// Make and lock CKPT.part; ERROR_SYSTEM names the process that holds it. Removes what a killed run left
+// Make and lock CKPT.part; ERROR_SYSTEM names the process that holds it, and where. Removes what a killed run left
 // unfinished.
 int folder_open(struct folder *f, const char *checkpoint);
 // Unlock; an empty CKPT.part disappears.

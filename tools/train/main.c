@@ -2,12 +2,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "train/train.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 static struct train_options *const o = &train_options;
 
@@ -93,7 +92,7 @@ static int start_model(struct training *t, bool resumes) {
 static int touch_weights(void) {
     char *path = path_join(common.output, "model.safetensors");
     int code = path ? OK : ERROR_SYSTEM;
-    if (code == OK && utimensat(AT_FDCWD, path, NULL, 0) != 0)
+    if (code == OK && system_touch(path) != 0)
         code = error_set_errno(ERROR_SYSTEM, "%s: cannot touch", path);
     free(path);
     return code;

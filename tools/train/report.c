@@ -2,11 +2,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "train/train.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { LOG_LIMIT = 1 << 30 };
 
@@ -56,7 +56,7 @@ static bool is_kept(const char *line, size_t size, int64_t step) {
 int report_resume(int64_t step) {
     struct stat status;
     log_keep();
-    if (!common.log || stat(common.log, &status) != 0 || !S_ISREG(status.st_mode))
+    if (!common.log || system_stat(common.log, &status) != 0 || !S_ISREG(status.st_mode))
         return OK;
     struct buffer text = {0};
     int code = file_read(common.log, LOG_LIMIT, &text);

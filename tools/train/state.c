@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "train/train.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,12 +81,27 @@ int training_save(struct training *t) {
 
 // ---- reading ----
 
+static int check_version(const json_t *state, const char *path) {
+    int64_t version = 0;
+    int code = json_get_integer(state, "version", true, 1, INT64_MAX, &version);
+    if (code == OK && version != STATE_VERSION)
+        code =
+            error_set(ERROR_INPUT, "version %" PRId64 ", and this train knows version %d", version, STATE_VERSION);
+    return code == OK ? OK : error_prefix(code, "%s", path);
+}
+
 int state_read(json_t **state, const char *directory) {
     char *path = path_join(directory, "state.json");
     *state = NULL;
     int code = path ? OK : ERROR_SYSTEM;
     if (code == OK && path_exists(path))
         code = json_read(state, path, STATE_LIMIT);
+    if (code == OK && *state)
+        code = check_version(*state, path);
+    if (code != OK) {
+        json_decref(*state);
+        *state = NULL;
+    }
     free(path);
     return code;
 }

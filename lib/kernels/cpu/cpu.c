@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "product.h"
 
 #include <stdio.h>
@@ -36,7 +37,7 @@ int cpu_memory_new(struct cpu *s, size_t bytes, void **p) {
     size_t whole = bytes + HEADER, align = whole >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
     // Linux grants what it cannot back; asking beyond the machine's memory would end in a kill.
     bool fits = whole >= bytes && whole <= s->physical && s->used <= s->physical - whole;
-    if (!fits || posix_memalign(&block, align, whole) != 0)
+    if (!fits || !(block = system_aligned_alloc(align, (whole + align - 1) / align * align)))
         return error_set(ERROR_SYSTEM, "cannot allocate %zu bytes of memory (%zu in use, the machine has %zu)",
                          bytes, s->used, s->physical);
     if (align == HUGE_PAGE)
