@@ -1,5 +1,5 @@
 // Causal attention, backward, by the blocks of the forward pass; the weights are recomputed from the kept lse:
-//     p = exp(s q k - lse), dv = p^T dout, dp = dout v^T, ds = s p (dp - delta), dq = ds k, dk = ds^T q
+//     p = exp(s q k - lse), dv = p^T dout, dp = dout v^T, ds = p (dp - delta), dq = s ds k, dk = s ds^T q
 // with s = 1 / sqrt(D) and delta = rowsum(dout * out). A task is one key/value head of one sequence with all the
 // query heads that read it, in order; so dk and dv are summed by one thread, query blocks in order.
 #include "attention_tile.h"
@@ -48,41 +48,37 @@ static size_t backward_carve(struct backward_scratch *b, char *memory, const str
 
 static INLINE void store_row(uint32_t *to, v16 low, v16 high, bool half) {
     if (half) {
-        v16h rows[2] = {v16_to_half(low), v16_to_half(high)};
-        memcpy(to, rows, sizeof rows);
+        half_store_pair((uint16_t *)to, low, high);
     } else {
         v16_store((float *)to, low);
         v16_store((float *)to + 16, high);
     }
 }
 
-// weights and dscores of one block, TILE keys at a time
+// weights and dscores of one block, a few keys at a time
 static INLINE void differentiate_block(const struct backward_scratch *b, const struct head *h, size_t key,
                                        bool diagonal, bool half) {
-    float scale = 1.0f / sqrtf((float)h->size);
+    enum { KEYS = TILE / 2 }; // two products at once fill the registers
+    float scale = 1.44269504f / sqrtf((float)h->size);
     size_t line = row_units(BLOCK, half);
     v16 lse[2] = {v16_load(b->lse), v16_load(b->lse + 16)};
     v16 delta[2] = {v16_load(b->delta), v16_load(b->delta + 16)};
-    for (int j = 0; j < BLOCK; j += TILE) {
-        v16 p[TILE][2] = {{{0}}}, ds[TILE][2] = {{{0}}};
+    for (int j = 0; j < BLOCK; j += KEYS) {
+        v16 p[KEYS][2] = {{{0}}}, ds[KEYS][2] = {{{0}}};
         size_t at = (key + (size_t)j) * h->units;
-        tile_product(p, b->keys + at, h->units, 1, b->query, BLOCK, h->units, 2, half);
+        tile_product(p, KEYS, b->keys + at, h->units, 1, b->query, BLOCK, h->units, 2, half);
+        tile_product(ds, KEYS, b->values + at, h->units, 1, b->dout, BLOCK, h->units, 2, half);
 #pragma GCC unroll 8
-        for (int m = 0; m < TILE; m++) {
+        for (int m = 0; m < KEYS; m++) {
             for (int part = 0; part < 2; part++) {
-                v16 x = v16_exp2(p[m][part] * (scale * 1.44269504f) - lse[part], half);
+                v16 x = v16_exp2(p[m][part] * scale - lse[part], half);
                 p[m][part] = diagonal ? v16_select(causal_lanes(j + m, part), x, v16_set(0)) : x;
+                ds[m][part] = p[m][part] * (ds[m][part] - delta[part]);
             }
             store_row(b->weights + (size_t)(j + m) * line, p[m][0], p[m][1], half);
-        }
-        tile_product(ds, b->values + at, h->units, 1, b->dout, BLOCK, h->units, 2, half);
-#pragma GCC unroll 8
-        for (int m = 0; m < TILE; m++) {
-            for (int part = 0; part < 2; part++)
-                ds[m][part] = p[m][part] * (ds[m][part] - delta[part]) * scale;
             store_row(b->dscores + (size_t)(j + m) * line, ds[m][0], ds[m][1], half);
         }
-        for (int m = 0; half && m < TILE; m += 2)
+        for (int m = 0; half && m < KEYS; m += 2)
             for (int part = 0; part < 2; part++)
                 v16w_store(b->dscore_units + (j + m) / 2 * BLOCK + 16 * part,
                            pair_lanes(ds[m][part], ds[m + 1][part]));
@@ -104,18 +100,22 @@ static INLINE void add_to_keys(float *to, const uint32_t *rows, const uint32_t *
     }
 }
 
+static INLINE void add_block(const struct backward_scratch *b, const struct head *h, size_t key, bool diagonal,
+                             bool half) {
+    differentiate_block(b, h, key, diagonal, half);
+    const uint32_t *units = b->key_units + row_units(key, half) * h->size;
+    for (size_t d = 0; d < h->size; d += TILE)
+        tile_accumulate(b->dquery + d * BLOCK, BLOCK, units + d, 1, h->size, b->dscore_units, BLOCK,
+                        row_units(BLOCK, half), 2, half);
+    add_to_keys(b->dvalues + key * h->lanes, b->weights, b->dout_units, h, half);
+    add_to_keys(b->dkeys + key * h->lanes, b->dscores, b->query_units, h, half);
+}
+
 static INLINE void query_block(const struct backward_scratch *b, const struct head *h, size_t block, bool half) {
     memset(b->dquery, 0, h->size * BLOCK * sizeof *b->dquery);
-    for (size_t k = 0; k <= block; k++) {
-        size_t key = k * BLOCK;
-        differentiate_block(b, h, key, k == block, half);
-        const uint32_t *units = b->key_units + row_units(key, half) * h->size;
-        for (size_t d = 0; d < h->size; d += TILE)
-            tile_accumulate(b->dquery + d * BLOCK, BLOCK, units + d, 1, h->size, b->dscore_units, BLOCK,
-                            row_units(BLOCK, half), 2, half);
-        add_to_keys(b->dvalues + key * h->lanes, b->weights, b->dout_units, h, half);
-        add_to_keys(b->dkeys + key * h->lanes, b->dscores, b->query_units, h, half);
-    }
+    for (size_t k = 0; k < block; k++)
+        add_block(b, h, k * BLOCK, false, half);
+    add_block(b, h, block * BLOCK, true, half);
 }
 
 // What one block of queries needs besides keys and values; queries beyond the sequence get weight 0.
@@ -130,22 +130,26 @@ static INLINE void load_queries(const struct backward *q, const struct backward_
     pack_turned(b->dout, dout, width, count, h->units, half);
     pack_row_units(b->query_units, query, h->width, count, BLOCK, h->size, h->lanes, half);
     pack_row_units(b->dout_units, dout, width, count, BLOCK, h->size, h->lanes, half);
-    for (size_t i = 0; i < BLOCK; i++) {
-        v16 sum = {0};
-        for (size_t k = 0; i < count && k < h->size; k += 16) {
-            int n = (int)cpu_least(16, h->size - k);
-            sum += c_load_n(q->out, at + i * width + k, n, half) * c_load_n(q->dout, at + i * width + k, n, half);
-        }
-        b->delta[i] = v16_sum(sum);
+    // The place of dquery is free until the first block of keys.
+    uint32_t *out = (uint32_t *)b->dquery;
+    pack_turned(out, q->out + at * size, width, count, h->units, half);
+    v16 delta[2] = {{0}};
+    for (size_t u = 0; u < h->units; u++)
+        for (int part = 0; part < 2; part++)
+            delta[part] = unit_add(delta[part], v16w_load(out + u * BLOCK + 16 * part),
+                                   v16w_load(b->dout + u * BLOCK + 16 * part), half);
+    v16_store(b->delta, delta[0]);
+    v16_store(b->delta + 16, delta[1]);
+    for (size_t i = 0; i < BLOCK; i++)
         b->lse[i] = i < count ? lse[i] * 1.44269504f : 1e30f;
-    }
 }
 
-static INLINE void store_keys(const struct head *h, const float *from, char *to, bool half) {
+// to[row] = scale * from[row]
+static INLINE void store_keys(const struct head *h, const float *from, float scale, char *to, bool half) {
     for (size_t r = 0; r < h->length; r++)
         for (size_t i = 0; i < h->size; i += 16)
-            c_store_n(to, r * h->width + i, v16_load(from + r * h->lanes + i), (int)cpu_least(16, h->size - i),
-                      half);
+            c_store_n(to, r * h->width + i, v16_load(from + r * h->lanes + i) * scale,
+                      (int)cpu_least(16, h->size - i), half);
 }
 
 static INLINE void backward_head(const struct backward *q, int i, int thread, bool half) {
@@ -158,6 +162,7 @@ static INLINE void backward_head(const struct backward *q, int i, int thread, bo
     size_t first = sequence * h->length * h->width * size, share = (size_t)(a->heads / a->kv_heads);
     const char *rows = q->qkv + first;
     char *drows = q->dqkv + first;
+    float scale = 1.0f / sqrtf((float)h->size);
     pack_rows(b.keys, rows + key, h->width, h->length, h->padded, h->units, half);
     pack_rows(b.values, rows + value, h->width, h->length, h->padded, h->units, half);
     if (half)
@@ -169,11 +174,11 @@ static INLINE void backward_head(const struct backward *q, int i, int thread, bo
             size_t row = block * BLOCK;
             load_queries(q, &b, sequence, head, row, half);
             query_block(&b, h, block, half);
-            unpack_turned(drows + (row * h->width + head * h->size) * size, h->width, b.dquery,
+            unpack_turned(drows + (row * h->width + head * h->size) * size, h->width, b.dquery, scale,
                           cpu_least(BLOCK, h->length - row), h->size, half);
         }
-    store_keys(h, b.dkeys, drows + key, half);
-    store_keys(h, b.dvalues, drows + value, half);
+    store_keys(h, b.dkeys, scale, drows + key, half);
+    store_keys(h, b.dvalues, 1, drows + value, half);
 }
 
 static void backward_task(void *context, int i, int thread) {

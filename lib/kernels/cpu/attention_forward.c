@@ -41,7 +41,8 @@ static INLINE void score_block(const struct forward_scratch *f, const struct hea
                                v16 most[2], bool half) {
     for (int j = 0; j < BLOCK; j += TILE) {
         v16 c[TILE][2] = {{{0}}};
-        tile_product(c, f->keys + (key + (size_t)j) * h->units, h->units, 1, f->query, BLOCK, h->units, 2, half);
+        tile_product(c, TILE, f->keys + (key + (size_t)j) * h->units, h->units, 1, f->query, BLOCK, h->units, 2,
+                     half);
 #pragma GCC unroll 8
         for (int m = 0; m < TILE; m++)
             for (int part = 0; part < 2; part++) {
@@ -82,12 +83,25 @@ static INLINE void mix_block(const struct forward_scratch *f, const struct head 
         for (int m = 0; m < TILE; m++)
             for (int part = 0; part < 2; part++)
                 c[m][part] = v16_load(to + m * BLOCK + 16 * part) * shrink[part];
-        tile_product(c, values + d, 1, h->size, f->weights, BLOCK, row_units(BLOCK, half), 2, half);
+        tile_product(c, TILE, values + d, 1, h->size, f->weights, BLOCK, row_units(BLOCK, half), 2, half);
 #pragma GCC unroll 8
         for (int m = 0; m < TILE; m++)
             for (int part = 0; part < 2; part++)
                 v16_store(to + m * BLOCK + 16 * part, c[m][part]);
     }
+}
+
+static INLINE void add_block(const struct forward_scratch *f, const struct head *h, size_t key, float scale,
+                             v16 most[2], v16 sum[2], bool diagonal, bool half) {
+    v16 raw[2] = {v16_set(far_below), v16_set(far_below)}, shrink[2];
+    score_block(f, h, key, diagonal, raw, half);
+    for (int part = 0; part < 2; part++) {
+        v16 now = v16_max(most[part], raw[part] * scale);
+        shrink[part] = v16_exp2(most[part] - now, half);
+        most[part] = now;
+        sum[part] = sum[part] * shrink[part] + weigh_block(f, scale, now, part, half);
+    }
+    mix_block(f, h, key, shrink, half);
 }
 
 // One block of queries against all keys up to its own; most and sum are in units of log 2.
@@ -96,17 +110,9 @@ static INLINE void query_block(const struct forward_scratch *f, const struct hea
     most[0] = most[1] = v16_set(far_below);
     sum[0] = sum[1] = v16_set(0);
     memset(f->result, 0, h->size * BLOCK * sizeof *f->result);
-    for (size_t b = 0; b <= block; b++) {
-        v16 raw[2] = {v16_set(far_below), v16_set(far_below)}, shrink[2];
-        score_block(f, h, b * BLOCK, b == block, raw, half);
-        for (int part = 0; part < 2; part++) {
-            v16 now = v16_max(most[part], raw[part] * scale);
-            shrink[part] = v16_exp2(most[part] - now, half);
-            most[part] = now;
-            sum[part] = sum[part] * shrink[part] + weigh_block(f, scale, now, part, half);
-        }
-        mix_block(f, h, b * BLOCK, shrink, half);
-    }
+    for (size_t b = 0; b < block; b++)
+        add_block(f, h, b * BLOCK, scale, most, sum, false, half);
+    add_block(f, h, block * BLOCK, scale, most, sum, true, half);
     for (size_t d = 0; d < h->size; d++)
         for (int part = 0; part < 2; part++) {
             float *to = f->result + d * BLOCK + 16 * part;
@@ -134,8 +140,8 @@ static INLINE void forward_group(const struct forward *q, int i, int thread, boo
         v16 most[2], sum[2];
         pack_turned(f.query, rows + (row * h->width + head * h->size) * size, h->width, count, h->units, half);
         query_block(&f, h, block, scale, most, sum, half);
-        unpack_turned(q->out + ((first_row + row) * out_width + head * h->size) * size, out_width, f.result, count,
-                      h->size, half);
+        unpack_turned(q->out + ((first_row + row) * out_width + head * h->size) * size, out_width, f.result, 1,
+                      count, h->size, half);
         float *lse = q->lse + (sequence * (size_t)a->heads + head) * h->length + row;
         for (size_t lane = 0; lane < count; lane++)
             lse[lane] = most[lane / 16][lane % 16] * 0.693147181f + logf(sum[lane / 16][lane % 16]);

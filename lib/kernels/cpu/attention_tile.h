@@ -50,15 +50,16 @@ static INLINE v16 unit_add(v16 c, v16w a, v16w b, bool half) {
 #endif
 }
 
-// c[m][v] += sum over u of a[m * row + u * step] * b[u * ldb + 16 v ..]; TILE rows, `vectors` of 16 lanes.
-static INLINE void tile_product(v16 c[TILE][2], const uint32_t *a, size_t row, size_t step, const uint32_t *b,
-                                size_t ldb, size_t units, int vectors, bool half) {
+// c[m][v] += sum over u of a[m * row + u * step] * b[u * ldb + 16 v ..]; `rows` (up to TILE) rows, `vectors` of 16
+// lanes.
+static INLINE void tile_product(v16 (*c)[2], int rows, const uint32_t *a, size_t row, size_t step,
+                                const uint32_t *b, size_t ldb, size_t units, int vectors, bool half) {
     for (size_t u = 0; u < units; u++) {
         v16w b0 = v16w_load(b + u * ldb), b1 = b0;
         if (vectors == 2)
             b1 = v16w_load(b + u * ldb + 16);
 #pragma GCC unroll 8
-        for (int m = 0; m < TILE; m++) {
+        for (int m = 0; m < rows; m++) {
             v16w am = v16w_set(a[(size_t)m * row + u * step]);
             c[m][0] = unit_add(c[m][0], am, b0, half);
             if (vectors == 2)
@@ -76,7 +77,7 @@ static INLINE void tile_accumulate(float *to, size_t ld, const uint32_t *a, size
         c[m][0] = v16_load(to + (size_t)m * ld);
         c[m][1] = vectors == 2 ? v16_load(to + (size_t)m * ld + 16) : c[m][0];
     }
-    tile_product(c, a, row, step, b, ldb, units, vectors, half);
+    tile_product(c, TILE, a, row, step, b, ldb, units, vectors, half);
 #pragma GCC unroll 8
     for (int m = 0; m < TILE; m++) {
         v16_store(to + (size_t)m * ld, c[m][0]);
@@ -112,9 +113,12 @@ static __attribute__((noinline)) void v16w_transpose(v16w r[16]) {
 // Rows as they are: to[row][units].
 static INLINE void pack_rows(uint32_t *to, const void *from, size_t ld, size_t rows, size_t padded, size_t units,
                              bool half) {
-    size_t size = half ? 2 : 4;
+    size_t ld_words = half ? ld / 2 : ld;
     for (size_t r = 0; r < rows; r++)
-        memcpy(to + r * units, (const char *)from + r * ld * size, units * sizeof *to);
+        for (size_t i = 0; i < units; i += 16) {
+            int n = (int)cpu_least(16, units - i);
+            v16w_store_n(to + r * units + i, v16w_load_n((const uint32_t *)from + r * ld_words + i, n), n);
+        }
     memset(to + rows * units, 0, (padded - rows) * units * sizeof *to);
 }
 
@@ -154,14 +158,15 @@ static INLINE void pack_turned(uint32_t *to, const void *from, size_t ld, size_t
         }
 }
 
-// The way back: c rows to[row][size] from turned float32 from[d][BLOCK lanes].
-static INLINE void unpack_turned(void *to, size_t ld, const float *from, size_t rows, size_t size, bool half) {
+// The way back: c rows to[row][size] from turned float32 scale * from[d][BLOCK lanes].
+static INLINE void unpack_turned(void *to, size_t ld, const float *from, float scale, size_t rows, size_t size,
+                                 bool half) {
     for (size_t part = 0; part < BLOCK && part < rows; part += 16)
         for (size_t i = 0; i < size; i += 16) {
             v16w r[16];
             int n = (int)cpu_least(16, size - i);
             for (size_t k = 0; k < 16; k++)
-                r[k] = (int)k < n ? (v16w)v16_load(from + (i + k) * BLOCK + part) : (v16w){0};
+                r[k] = (int)k < n ? (v16w)(v16_load(from + (i + k) * BLOCK + part) * scale) : (v16w){0};
             v16w_transpose(r);
             for (size_t k = 0; k < 16 && part + k < rows; k++)
                 c_store_n(to, (part + k) * ld + i, (v16)r[k], n, half);

@@ -87,6 +87,18 @@ static INLINE v16w v16w_load_n(const uint32_t *p, int n) {
 #endif
 }
 
+static INLINE void v16w_store_n(uint32_t *p, v16w x, int n) {
+    if (n >= 16) {
+        v16w_store(p, x);
+        return;
+    }
+#ifdef __AVX512F__
+    _mm512_mask_storeu_epi32(p, (__mmask16)((1u << n) - 1), (__m512i)x);
+#else
+    memcpy(p, &x, (size_t)n * sizeof *p);
+#endif
+}
+
 static INLINE v16 v16_load_n(const float *p, int n) {
     if (n >= 16)
         return v16_load(p);
@@ -159,6 +171,17 @@ static INLINE v16h v16_to_half(v16 x) {
     v16w nan = u >> 16 | 0x40;
     v16w mask = (v16w)(x != x);
     return __builtin_convertvector((nan & mask) | (rounded & ~mask), v16h);
+#endif
+}
+
+// Two vectors behind each other. Put together in memory, they would wait for each other.
+static INLINE void half_store_pair(uint16_t *p, v16 low, v16 high) {
+#ifdef __AVX512BF16__
+    __m512bh both = _mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+    memcpy(p, &both, sizeof both);
+#else
+    half_store_n(p, v16_to_half(low), 16);
+    half_store_n(p + 16, v16_to_half(high), 16);
 #endif
 }
 
