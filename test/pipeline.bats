@@ -25,6 +25,19 @@ setup() {
     grep -q '^mixture against dense' "$BATS_FILE_TMPDIR/output"
 }
 
+@test "the report is one page without scripts or other files, its plots in two sizes, its numbers whole" {
+    page=$RUN_DIR/report.html
+    [ "$(grep -c '<svg class=wide' "$page")" -eq 3 ]
+    [ "$(grep -c '<svg class=narrow' "$page")" -eq 3 ]
+    [ "$(grep -ciE '<script|<link|<img|url\(|src=|\bnan\b|>null<|\(null' "$page")" -eq 0 ]
+    # colours are the page's, so that both modes can be read
+    [ "$(grep -cE "(stroke|fill)=['\"](rgb|black|#)" "$page")" -eq 0 ]
+    # every id once, and every reference to one that is there
+    [ -z "$(grep -oE " id=['\"][^'\"]+" "$page" | sort | uniq -d)" ]
+    for reference in $(grep -oE "href='#[^']+" "$page" | cut -d '#' -f 2 | sort -u); do grep -q "id='$reference'" "$page"; done
+    [ "$(awk 'length > 79' "$RUN_DIR/report.txt" | grep -c .)" -eq 0 ]
+}
+
 @test "the dense runs cost at least what the mixture, its routers and its scoring cost, and at most a step more" {
     jq -e '. as $r | .dense_runs | to_entries | all(.value.train_flops >= $r.mixture.train_flops * 0.9999 and
            .value.train_flops <= $r.mixture.train_flops * 1.02)' "$RUN_DIR/report.json"

@@ -184,7 +184,7 @@ $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp: $(RUN)/$(1)/%.lp: $(foreach e,$(expe
 $(RUN)/$(1)/report.json: $(foreach d,long wide,$(RUN)/test.dense-$(d).lp) $(RUN)/$(1)/test.lp $(RUN)/$(1)/oracle.lp $(RUN)/$(1)/bayes.lp \
     $(st)/report-json $(st)/domain-table
 	$$(call stage,$(1): report,BIN=$(BIN) PRESET=$(PRESET) SEED=$(SEED) DEVICE=$(DEVICE) CORPUS='$(CORPUS)' $(st)/report-json $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@)
-$(RUN)/$(1)/report.html: $(RUN)/$(1)/report.json $(st)/report-html $(st)/report-text
+$(RUN)/$(1)/report.html: $(RUN)/$(1)/report.json $(filter-out $(st)/report-json,$(wildcard $(st)/report* $(st)/*.jq $(st)/plots/*))
 	$(Q)$(st)/report-text $(RUN) $(1) > $$(@:.html=.txt) && $(st)/report-html $(RUN) $(1) > $$@.tmp && mv $$@.tmp $$@
 endef
 $(foreach v,router random label,$(eval $(call variant_rules,$(v))))
