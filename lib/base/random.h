@@ -8,6 +8,8 @@
 
 // The four 32-bit words of block `counter` in stream `stream` under `seed`.
 void random_block(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
+// n blocks from `counter` on, in order: out[4 n]. Several times as fast as one by one.
+void random_blocks(uint64_t seed, uint64_t stream, uint64_t counter, size_t n, uint32_t *out);
 
 // 64 random bits, a uniform double in [0, 1), an integer below n (unbiased), a standard normal.
 // Each is element `index` of its stream; they may be called in any order.

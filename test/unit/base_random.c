@@ -24,6 +24,25 @@ static void match_known_answers(void) {
     }
 }
 
+// Many blocks are the single ones, across the 32-bit words of the counter and beside whole lanes.
+static void blocks_are_single_blocks(void) {
+    enum { MOST = 200 };
+    const uint64_t counters[] = {0, 5, UINT32_MAX - 100u, UINT64_MAX - 70};
+    const size_t counts[] = {0, 1, 63, 64, 65, 128, MOST};
+    for (size_t k = 0; k < sizeof counters / sizeof *counters; k++)
+        for (size_t j = 0; j < sizeof counts / sizeof *counts; j++) {
+            uint32_t all[4 * MOST + 1], one[4];
+            bool same = true;
+            all[4 * counts[j]] = 77;
+            random_blocks(9, 8, counters[k], counts[j], all);
+            for (size_t i = 0; i < counts[j]; i++) {
+                random_block(9, 8, counters[k] + i, one);
+                same = same && memcmp(all + 4 * i, one, sizeof one) == 0;
+            }
+            CHECK(same && all[4 * counts[j]] == 77);
+        }
+}
+
 // The first moments of N samples against theory, within five standard errors.
 static void have_right_moments(void) {
     enum { N = 1000000 };
@@ -137,6 +156,7 @@ static void permute_without_pattern(void) {
 
 int main(void) {
     match_known_answers();
+    blocks_are_single_blocks();
     have_right_moments();
     draw_below_n_evenly();
     permute_one_to_one();

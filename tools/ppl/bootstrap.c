@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { STATISTICS = 6 };
+enum { STATISTICS = 6, DRAWS = 256 };
 
 void sample_init(struct sample *s, uint64_t seed, uint64_t stream) {
     *s = (struct sample){.seed = seed, .stream = stream};
@@ -56,11 +56,11 @@ static void resample(void *context, int index, int thread) {
     const struct sample *s = r->sample;
     uint64_t blocks = (s->count + 3u) / 4u;
     struct unit sum = {0};
-    for (uint32_t i = 0; i < s->count; i += 4) {
-        uint32_t words[4];
-        random_block(s->seed, s->stream << 32, (uint64_t)index * blocks + i / 4, words);
-        for (uint32_t k = 0; k < 4 && i + k < s->count; k++) {
-            const struct unit *u = &s->units[(uint64_t)words[k] * s->count >> 32];
+    for (uint32_t begin = 0; begin < s->count; begin += DRAWS) {
+        uint32_t words[DRAWS], n = s->count - begin < DRAWS ? s->count - begin : DRAWS;
+        random_blocks(s->seed, s->stream << 32, (uint64_t)index * blocks + begin / 4, (n + 3u) / 4u, words);
+        for (uint32_t i = 0; i < n; i++) {
+            const struct unit *u = &s->units[(uint64_t)words[i] * s->count >> 32];
             sum.nats += u->nats;
             sum.baseline_nats += u->baseline_nats;
             sum.tokens += u->tokens;
