@@ -1,5 +1,6 @@
 // Payload elements as u32 and f32 whatever the dtype, and streams in lockstep.
 #include "base/error.h"
+#include "stream/format.h"
 #include "stream/stream.h"
 
 #include <endian.h>
@@ -85,9 +86,12 @@ void record_tokens(const struct stream_header *h, const struct record *r, uint32
 }
 
 void record_floats(const struct stream_header *h, const struct record *r, uint32_t begin, uint32_t n, float *out) {
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = h->dtype == STREAM_F16 ? half_to_float(get_16(r->payload, (size_t)begin + i))
-                                        : get_float(r->payload, (size_t)begin + i);
+    const char *from = (const char *)r->payload + (size_t)begin * dtype_size(h->dtype);
+    if (h->dtype == STREAM_F32 && BYTE_ORDER == LITTLE_ENDIAN)
+        memcpy(out, from, n * sizeof *out);
+    else
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = h->dtype == STREAM_F16 ? half_to_float(get_16(from, i)) : get_float(from, i);
 }
 
 uint32_t record_expert(const struct stream_header *h, const struct record *r, uint32_t k) {
