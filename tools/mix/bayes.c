@@ -5,8 +5,28 @@
 #include <math.h>
 #include <string.h>
 
+enum { SIDE_BY_SIDE = 4 };
+
 static int dead_position(uint32_t t) {
     return error_set(ERROR_NUMERIC, "prediction %u: every expert is at -inf", t);
+}
+
+// Running sums of `count` log-probs under n neighbouring experts, side by side, for one waits for its own last
+// addition.
+static inline void add_history(struct mixer *m, const float *const *l, uint32_t first, uint32_t n, uint32_t begin,
+                               uint32_t count) {
+    const float *from[SIDE_BY_SIDE];
+    double *rows = m->rows + (size_t)first * MIX_BLOCK, sums[SIDE_BY_SIDE];
+    for (uint32_t k = 0; k < n; k++) {
+        from[k] = l[m->place[first + k]] + begin;
+        sums[k] = m->sums[first + k];
+    }
+    for (uint32_t t = 0; t < count; t++)
+#pragma GCC unroll 4
+        for (uint32_t k = 0; k < n; k++)
+            rows[k * MIX_BLOCK + t] = sums[k] += (double)from[k][t];
+    for (uint32_t k = 0; k < n; k++)
+        m->sums[first + k] = sums[k];
 }
 
 // The whole history and all experts: with A_t = LSE_j(a_jt), log p_t = A_{t+1} - A_t, so each expert and position
@@ -17,13 +37,11 @@ static int bayes_whole(struct mixer *m, const float *const *l, uint32_t n, float
         m->sums[j] = m->log_prior[m->place[j]];
     for (uint32_t begin = 0; begin < n; begin += MIX_BLOCK) {
         uint32_t count = n - begin < MIX_BLOCK ? n - begin : MIX_BLOCK;
-        for (uint32_t j = 0; j < m->active; j++) {
-            const float *from = l[m->place[j]] + begin;
-            double *row = m->rows + (size_t)j * MIX_BLOCK, sum = m->sums[j];
-            for (uint32_t t = 0; t < count; t++)
-                row[t] = sum += (double)from[t];
-            m->sums[j] = sum;
-        }
+        uint32_t j = 0;
+        for (; j + SIDE_BY_SIDE <= m->active; j += SIDE_BY_SIDE)
+            add_history(m, l, j, SIDE_BY_SIDE, begin, count);
+        for (; j < m->active; j++)
+            add_history(m, l, j, 1, begin, count);
         lse_columns(m->rows, m->active, count, after);
         for (uint32_t t = 0; t < count; t++) {
             if (after[t] == -INFINITY)
@@ -31,7 +49,7 @@ static int bayes_whole(struct mixer *m, const float *const *l, uint32_t n, float
             out[begin + t] = (float)(after[t] - before);
             before = after[t];
         }
-        for (uint32_t j = 0; j < m->active; j++)
+        for (j = 0; j < m->active; j++)
             m->sums[j] -= before;
         before = 0;
     }
