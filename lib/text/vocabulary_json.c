@@ -357,12 +357,12 @@ static int append_added_tokens(struct buffer *b, const struct vocabulary *v) {
 }
 
 static int append_vocab(struct buffer *b, const struct vocabulary *v) {
-    const struct special *special = (const struct special *)v->specials.data;
-    const struct special *last = special + vocabulary_special_count(v);
+    const struct special *specials = (const struct special *)v->specials.data;
+    uint32_t count = vocabulary_special_count(v), at = 0;
     const char *comma = "";
     int code = buffer_append_string(b, "    \"vocab\": {");
     for (uint32_t id = 0; id < v->size && code == OK; id++) {
-        const struct special *here = special < last && special->id == id ? special++ : NULL;
+        const struct special *here = at < count && specials[at].id == id ? &specials[at++] : NULL;
         if (here && !here->in_model)
             continue;
         code = buffer_append_format(b, "%s\n      ", comma);
