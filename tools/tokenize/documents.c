@@ -146,7 +146,7 @@ static int next_file(struct documents *d, struct document *document, bool *got) 
 static int next_piece(struct documents *d, struct document *document, bool *got) {
     size_t n = d->options.separator_size, searched = 0; // bytes behind `begin` where no separator starts
     for (;;) {
-        const uint8_t *text = d->window.data + d->begin;
+        const uint8_t *text = d->window.data ? d->window.data + d->begin : NULL;
         size_t size = d->window.size - d->begin;
         const uint8_t *found =
             size - searched >= n ? memmem(text + searched, size - searched, d->options.separator, n) : NULL;
