@@ -137,6 +137,19 @@ interrupted_run() {
     assert_equal "$(timeless log)" "$(timeless "$data/whole.log")"
 }
 
+@test "train --resume: killed between its last state and the removal of the one before, it keeps no snapshot" {
+    train $run --save-every 5 --keep 1 -o m "$data/a.tok"
+    mkdir m.part
+    mv m/snapshots/step-* m.part
+    rmdir m/snapshots
+    step=$(jq .step m/state.json)
+    mv m "m.part/step-$step"
+    echo "step-$step" > m.part/current
+    train $run --save-every 5 --resume -o m "$data/a.tok"
+    same_weights m "$data/whole"
+    [ ! -e m/snapshots ]
+}
+
 @test "train: two runs do not share a folder" {
     train $run --steps 100000 -o m "$data/a.tok" &
     pid=$!

@@ -334,8 +334,10 @@ static int put_in_place(const struct folder *f) {
     return code;
 }
 
-int folder_finish(struct folder *f) {
-    int code = move_snapshots(f);
+int folder_finish(struct folder *f, int64_t keep) {
+    int code = prune(f, keep); // a run that was killed while it advanced left one more
+    if (code == OK)
+        code = move_snapshots(f);
     if (code == OK)
         code = put_in_place(f);
     if (code == OK)

@@ -33,7 +33,7 @@ int64_t folder_step(const struct folder *f); // of the current generation; -1: n
 int folder_begin(struct folder *f, int64_t step, char **directory);
 // The generation is complete: make it the current one, keep `keep` older ones.
 int folder_advance(struct folder *f, int64_t step, int64_t keep);
-// CKPT becomes the current generation, CKPT.part disappears; folder_close() follows.
-int folder_finish(struct folder *f);
+// CKPT becomes the current generation with `keep` older ones below it, CKPT.part disappears; folder_close() follows.
+int folder_finish(struct folder *f, int64_t keep);
 
 #endif

@@ -155,8 +155,12 @@ static int evaluate(struct training *t) {
     int code = training_evaluate(t, &nats, &predicted);
     if (code != OK)
         return code;
-    tool_verbose("step %" PRId64 ": loss on %s %.4f", t->state.step, t->options->evaluation,
-                 predicted > 0 ? nats / (double)predicted : 0);
+    if (predicted > 0)
+        tool_verbose("step %" PRId64 ": loss on %s %.4f", t->state.step, t->options->evaluation,
+                     nats / (double)predicted);
+    else
+        tool_notice("step %" PRId64 ": no loss on %s: the selected sequences predict no token", t->state.step,
+                    t->options->evaluation);
     return report_evaluation(t, nats, predicted);
 }
 
@@ -186,7 +190,7 @@ static int finish(struct training *t) {
     struct train_state *s = &t->state;
     int code = feed_finish(t->feed);
     if (code == OK && s->complete) // saved by a run that was killed before it could rename
-        return folder_finish(&t->folder);
+        return folder_finish(&t->folder, t->options->keep);
     if (code == OK && feed_piped(t->feed)) {
         char *data = feed_digests(t->feed);
         if (!data || json_object_set_new(t->configuration, "data", json_string(data)) != 0)
@@ -198,7 +202,7 @@ static int finish(struct training *t) {
     s->complete = true;
     if (code == OK)
         code = training_save(t);
-    return code == OK ? folder_finish(&t->folder) : code;
+    return code == OK ? folder_finish(&t->folder, t->options->keep) : code;
 }
 
 int training_run(struct training *t) {
@@ -228,6 +232,7 @@ int training_run(struct training *t) {
             code = after_step(t, rate, norm, &progress);
     }
     progress_finish(&progress);
+    training_report_memory(t);
     if (code == OK && s->interval_predicted > 0 && !s->complete)
         code = report_step(t, rate, norm);
     if (code == OK && s->step == s->first_step)
