@@ -64,6 +64,24 @@ static void check_accuracy(uint64_t shuffle) {
     questions_release(&q);
 }
 
+// A choice that comes twice is found whatever its number.
+static void check_twice(void) {
+    struct questions q = {0};
+    const double sums[CHOICE_MODELS] = {0};
+    const uint16_t numbers[] = {0, 63, 64, 300, UINT16_MAX};
+    for (uint32_t question = 0; question < 500; question++)
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+            struct record r = make(question, numbers[i]);
+            CHECK_OK(questions_add(&q, &r, 0, sums));
+        }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct record r = make(77, numbers[i]);
+        CHECK_ERROR(questions_add(&q, &r, 0, sums), ERROR_INPUT);
+        CHECK_MESSAGE("a second time");
+    }
+    questions_release(&q);
+}
+
 int main(void) {
     struct questions q = {0};
     struct record r = make(0, 0);
@@ -71,6 +89,7 @@ int main(void) {
     check_accuracy(0);
     check_accuracy(1);
     check_accuracy(2);
+    check_twice();
     CHECK_OK(questions_add(&q, &r, 0, sums));
     CHECK_ERROR(questions_add(&q, &r, 0, sums), ERROR_INPUT);
     CHECK_MESSAGE("a second time");

@@ -33,6 +33,49 @@ static int grow(struct questions *q) {
     return OK;
 }
 
+// ---- choices that came already ----
+
+static size_t far_slot(const struct questions *q, uint64_t key) {
+    size_t slot = (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (q->far_size - 1);
+    while (q->far[slot] && q->far[slot] != key)
+        slot = (slot + 1) & (q->far_size - 1);
+    return slot;
+}
+
+static int grow_far(struct questions *q) {
+    struct questions larger = {.far_size = q->far_size ? 2 * q->far_size : 256};
+    larger.far = memory_new(larger.far_size, sizeof *larger.far);
+    if (!larger.far)
+        return ERROR_SYSTEM;
+    for (size_t i = 0; i < q->far_size; i++)
+        if (q->far[i])
+            larger.far[far_slot(&larger, q->far[i])] = q->far[i];
+    free(q->far);
+    q->far = larger.far;
+    q->far_size = larger.far_size;
+    return OK;
+}
+
+// Whether this choice of question `item` is new; it is noted.
+static int note_choice(struct questions *q, struct question *item, uint32_t choice, bool *fresh) {
+    if (choice < 64) {
+        uint64_t bit = (uint64_t)1 << choice;
+        *fresh = !(item->seen & bit);
+        item->seen |= bit;
+        return OK;
+    }
+    int rc = 2 * q->far_count >= q->far_size ? grow_far(q) : OK;
+    if (rc != OK)
+        return rc;
+    uint64_t key = (uint64_t)(item - q->items) << 16 | choice, *place = &q->far[far_slot(q, key)];
+    *fresh = *place == 0;
+    q->far_count += *fresh;
+    *place = key;
+    return OK;
+}
+
+// ---- questions ----
+
 static void consider(struct pick *p, double value, const struct record *r, bool only) {
     if (only || value > p->value || (value == p->value && r->choice < p->choice))
         *p = (struct pick){value, r->choice, r->gold != 0};
@@ -49,8 +92,11 @@ int questions_add(struct questions *q, const struct record *r, uint32_t row, con
         q->table[slot] = (uint32_t)++q->count;
     }
     struct question *item = &q->items[q->table[slot] - 1];
-    uint64_t bit = r->choice < 64 ? (uint64_t)1 << r->choice : 0;
-    if (item->seen & bit)
+    bool fresh;
+    rc = note_choice(q, item, r->choice, &fresh);
+    if (rc != OK)
+        return rc;
+    if (!fresh)
         return error_set(ERROR_INPUT, "choice %u of question %u comes a second time", r->choice, r->group);
     if (r->norm_length == 0)
         return error_set(ERROR_INPUT, "choice %u of question %u has no characters", r->choice, r->group);
@@ -58,7 +104,6 @@ int questions_add(struct questions *q, const struct record *r, uint32_t row, con
         consider(&item->sum[m], sums[m], r, item->choices == 0);
         consider(&item->norm[m], sums[m] / r->norm_length, r, item->choices == 0);
     }
-    item->seen |= bit;
     item->choices++;
     item->golds += r->gold != 0;
     return OK;
@@ -88,5 +133,6 @@ struct accuracy questions_accuracy(const struct questions *q, uint32_t row, int 
 void questions_release(struct questions *q) {
     free(q->items);
     free(q->table);
+    free(q->far);
     *q = (struct questions){0};
 }

@@ -31,6 +31,8 @@ struct questions {
     size_t count, capacity;
     uint32_t *table;   // open addressing: place in items + 1
     size_t table_size; // a power of two
+    uint64_t *far;     // choices from 64 on, open addressing: question << 16 | choice; 0: empty
+    size_t far_count, far_size;
 };
 
 struct accuracy {
