@@ -229,7 +229,8 @@ bayes_by_hand() {
     local bad
     for bad in '--bogus e0.lp' '--rule product e0.lp' '--rule select e0.lp' '--rule bayes' '--rule bayes --assignment a.asg e0.lp' \
         '--rule oracle --prior 1 e0.lp' '--rule mean --window 3 e0.lp' '--rule select --assignment a.asg --topk 1 e0.lp' \
-        '--rule bayes --prior 0.5,0.5 e0.lp' '--rule bayes --prior 0 e0.lp'; do
+        '--rule bayes --prior 0.5,0.5 e0.lp' '--rule bayes --prior 0 e0.lp' \
+        '--rule bayes --topk 2 e0.lp'; do
         run mix $bad -o mix.lp
         assert_exit 2
     done

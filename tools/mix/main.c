@@ -74,6 +74,8 @@ static int check_options(int count) {
         return error_set(ERROR_USAGE, "--prior: rule '%s' has none", name);
     if (topk && !r->topk)
         return error_set(ERROR_USAGE, "--topk: rule '%s' has none", name);
+    if (topk > count)
+        return error_set(ERROR_USAGE, "--topk: %" PRId64 " of %d experts", topk, count);
     if (window && !r->window)
         return error_set(ERROR_USAGE, "--window: rule '%s' has none", name);
     return OK;
