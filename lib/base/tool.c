@@ -34,6 +34,7 @@ enum { STREAM_FORMAT = 1, THREADS_MOST = 1024, SHARED_MOST = 16 };
 struct common_options common = {.device = "auto", .progress = PROGRESS_AUTO};
 
 static const char *name = "tacit";
+static const char *prefix = ""; // of the name that the tool was called by: "tacit-" where it is installed
 static bool wants_help, wants_version, wants_table, wants_progress, wants_no_progress, verbose;
 
 // A row of the common options, with the TOOL_ flag that asks for it (0: always there).
@@ -153,28 +154,50 @@ static void print_error(void) {
 
 // ---- help and version ----
 
-// Every line of `text` with `indent` in front.
-static void print_lines(const char *indent, const char *text) {
-    while (*text) {
-        size_t n = strcspn(text, "\n");
-        printf("%s%.*s\n", n > 0 ? indent : "", (int)n, text);
-        text += text[n] ? n + 1 : n;
+// Whether the word of n bytes is this tool or a neighbour that its help names.
+static bool is_tool(const struct tool *tool, const char *word, size_t n) {
+    if (strlen(tool->name) == n && memcmp(tool->name, word, n) == 0)
+        return true;
+    for (const char *at = tool->see_also; at && *at; at += strspn(at, ",; ")) {
+        size_t length = strcspn(at, ",; ");
+        if (length == n && memcmp(at, word, n) == 0)
+            return !memchr(word, '/', n); // a document
+        at += length;
     }
+    return false;
+}
+
+// Indented text with its tools as they are called here; in an example, where they start a command.
+static void print_names(const struct tool *tool, const char *indent, const char *text, bool example) {
+    static const char gaps[] = " ,;|\n";
+    fputs(indent, stdout);
+    for (bool starts = true; *text;) {
+        size_t n = strcspn(text, gaps);
+        if (n > 0) {
+            printf("%s%.*s", (starts || !example) && is_tool(tool, text, n) ? prefix : "", (int)n, text);
+            starts = false;
+            text += n;
+            continue;
+        }
+        starts = *text == '|' || *text == '\n' || (starts && *text == ' ');
+        putchar(*text);
+        if (*text++ == '\n')
+            fputs(indent, stdout);
+    }
+    putchar('\n');
 }
 
 static void print_help(const struct tool *tool, int uses) {
     struct option shared[SHARED_MOST];
-    printf("%s - %s\n\n", tool->name, tool->purpose);
+    printf("%s%s - %s\n\n", prefix, tool->name, tool->purpose);
     const char *form = tool->synopsis ? tool->synopsis : "[OPTION]... [FILE]...";
     for (const char *lead = "Usage:"; *form; lead = "      ") {
         size_t n = strcspn(form, "\n");
-        printf("%s %s %.*s\n", lead, tool->name, (int)n, form);
+        printf("%s %s%s %.*s\n", lead, prefix, tool->name, (int)n, form);
         form += form[n] ? n + 1 : n;
     }
-    if (tool->description) {
-        putchar('\n');
-        print_lines("", tool->description);
-    }
+    if (tool->description)
+        printf("\n%s\n", tool->description);
     if (tool->options->name) {
         printf("\nOptions:\n");
         options_help(stdout, tool->options, NULL);
@@ -185,10 +208,12 @@ static void print_help(const struct tool *tool, int uses) {
     printf("\nNumbers take K, M and G. No FILE, or -, is standard input.\n");
     if (tool->example) {
         printf("\nExample:\n");
-        print_lines("  ", tool->example);
+        print_names(tool, "  ", tool->example, true);
     }
-    if (tool->see_also)
-        printf("\nSee also: %s\n", tool->see_also);
+    if (tool->see_also) {
+        printf("\nSee also: ");
+        print_names(tool, "", tool->see_also, false);
+    }
     printf(
         "\nExit status: 0 done, 1 system failure, 2 usage, 3 corrupt or incompatible input, 4 numeric failure\n");
 }
@@ -275,8 +300,15 @@ static int run(struct tool *tool, int uses, int argc, char **argv, char **operan
         code = settle_common(uses);
     if (code == OK)
         return tool->run(count, operands);
-    error_set(code, "%s; try '%s --help'", error_message(), name);
+    error_set(code, "%s; try '%s%s --help'", error_message(), prefix, name);
     return code;
+}
+
+static void find_prefix(const char *called) {
+    static const char installed[] = "tacit-";
+    const char *slash = called ? strrchr(called, '/') : NULL, *word = slash ? slash + 1 : called;
+    if (word && strncmp(word, installed, sizeof installed - 1) == 0)
+        prefix = installed;
 }
 
 int tool_main(struct tool *tool, int uses, int argc, char **argv) {
@@ -284,6 +316,7 @@ int tool_main(struct tool *tool, int uses, int argc, char **argv) {
     if (!tool->options)
         tool->options = none;
     name = tool->name;
+    find_prefix(argv[0]);
     occupy_standard_descriptors();
     const char *device = getenv("TACIT_DEVICE");
     if (device && *device)
