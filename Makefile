@@ -45,7 +45,8 @@ TOOL_SOURCES := $(sort $(wildcard $(foreach t,$(TOOLS),tools/$(t)/*.c)))
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.c))
 HELPER_SOURCES := $(sort $(wildcard test/*.c))
 BENCH_SOURCES := $(sort $(wildcard bench/*.c))
-SOURCES := $(LIB_SOURCES) $(TOOL_SOURCES) $(UNIT_SOURCES) $(HELPER_SOURCES) $(BENCH_SOURCES)
+FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*.c test/fuzz/targets/*.c))
+SOURCES := $(LIB_SOURCES) $(TOOL_SOURCES) $(UNIT_SOURCES) $(HELPER_SOURCES) $(BENCH_SOURCES) $(FUZZ_SOURCES)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 LIBRARY := $(BUILD)/libtacit.a
@@ -53,8 +54,11 @@ TOOL_BINARIES := $(TOOLS:%=$(BIN)/%)
 UNIT_BINARIES := $(UNIT_SOURCES:test/unit/%.c=$(BUILD)/unit/%)
 HELPER_BINARIES := $(HELPER_SOURCES:test/%.c=$(BUILD)/test/%)
 BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
+# Streams are read with and without their hashes.
+FUZZ_TARGETS := $(patsubst test/fuzz/targets/%.c,%,$(filter test/fuzz/targets/%,$(FUZZ_SOURCES))) stream-unhashed
+FUZZ_REPLAYS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
-.PHONY: all help deps test unit bench kill-campaign bench-kernels install clean asan lint format
+.PHONY: all help deps test unit fuzz fuzz-seeds bench kill-campaign bench-kernels install clean asan lint format
 .DEFAULT_GOAL := all
 
 all: $(TOOL_BINARIES)
@@ -118,6 +122,20 @@ $(BUILD)/test/%: $(BUILD)/test/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 	$(program_link)
 
+# A fuzz target by itself runs over files: the test of the kept inputs, wherever there is no libFuzzer. Linked with
+# zero_hash.o it passes the hash checks.
+FUZZ_SUPPORT := $(BUILD)/test/fuzz/support.o $(BUILD)/test/fuzz/replay.o
+define fuzz_link
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TOOL_PARTS_LIBRARY) $(LIBRARY) $(LDLIBS_ALL)
+endef
+$(BUILD)/fuzz/%: $(BUILD)/test/fuzz/targets/%.o $(FUZZ_SUPPORT) $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+	$(fuzz_link)
+$(BUILD)/fuzz/%-unhashed: $(BUILD)/test/fuzz/targets/%.o $(BUILD)/test/fuzz/zero_hash.o $(FUZZ_SUPPORT) \
+  $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+	$(fuzz_link)
+
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))
 # Otherwise a first make takes the objects of the unit programs for intermediate ones, and removes them.
 .SECONDARY: $(call objects,$(SOURCES))
@@ -127,7 +145,8 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 # package:probe, a header or a command
 PACKAGES := gcc:gcc libc6-dev:stdio.h libdnnl-dev:oneapi/dnnl/dnnl.h libzstd-dev:zstd.h zlib1g-dev:zlib.h \
             libxxhash-dev:xxhash.h libjansson-dev:jansson.h libutf8proc-dev:utf8proc.h bats:bats \
-            gnuplot-nox:gnuplot perl:perl xz-utils:xz git:git jq:jq zstd:zstd
+            gnuplot-nox:gnuplot perl:perl xz-utils:xz git:git jq:jq zstd:zstd \
+            $(if $(filter fuzz,$(MAKECMDGOALS)),clang:clang libclang-rt-dev:clang)
 deps:
 	@bash build-aux/deps $(PACKAGES)
 
@@ -141,7 +160,7 @@ $(BUILD)/deps: Makefile build-aux/deps | $(filter deps,$(MAKECMDGOALS))
 # ---- tests --------------------------------------------------------------------------------------------------
 
 unit: $(UNIT_BINARIES)
-test: all unit $(HELPER_BINARIES)
+test: all unit $(HELPER_BINARIES) $(FUZZ_REPLAYS)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run $(TESTS)
 
 # The whole suite again under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -155,6 +174,49 @@ KILL_FOLDER ?= $(BUILD)/kill-campaign
 kill-campaign: all
 	@rm -rf $(KILL_FOLDER) && test/made-up-corpus $(KILL_FOLDER)/corpus
 	@test/kill-campaign $(KILLS) $(KILL_FOLDER) PRESET=quick CORPUS=$(KILL_FOLDER)/corpus BIN=$(BIN) BUILD=$(BUILD) DEVICE=cpu
+
+# The same targets under libFuzzer. clang does not know gcc's vectors, so the kernels come from gcc.
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 10
+FUZZ_BUILD := $(BUILD)-fuzz
+FUZZ_FLAGS := -std=c11 -g -O2 -w -fno-common -pthread -fsanitize=fuzzer-no-link,address,undefined \
+              -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_GCC := lib/kernels/cpu/% lib/base/version.c
+FUZZ_LIBRARY := $(FUZZ_BUILD)/libfuzz.a
+FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/%)
+fuzz_objects = $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(1))
+$(FUZZ_BUILD)/%.o: %.c $(FLAGS_STAMP) | deps-check fuzz-check
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+$(FUZZ_LIBRARY): $(call fuzz_objects,test/fuzz/support.c $(filter-out $(FUZZ_GCC),$(LIB_SOURCES)) \
+  $(filter-out %/main.c,$(TOOL_SOURCES))) $(call objects,$(filter $(FUZZ_GCC),$(LIB_SOURCES)))
+	@rm -f $@
+	$(Q)ar qcs $@ $^
+define fuzzer_link
+	$(call say,fuzzer,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(FUZZ_LIBRARY) -Wl,--as-needed $(LDLIBS_ALL)
+endef
+$(FUZZ_BUILD)/%: $(FUZZ_BUILD)/test/fuzz/targets/%.o $(FUZZ_LIBRARY)
+	$(fuzzer_link)
+$(FUZZ_BUILD)/%-unhashed: $(FUZZ_BUILD)/test/fuzz/targets/%.o $(FUZZ_BUILD)/test/fuzz/zero_hash.o $(FUZZ_LIBRARY)
+	$(fuzzer_link)
+-include $(patsubst %.c,$(FUZZ_BUILD)/%.d,$(LIB_SOURCES) $(TOOL_SOURCES) $(FUZZ_SOURCES))
+.SECONDARY: $(call fuzz_objects,$(FUZZ_SOURCES))
+
+# Every target for FUZZ_SECONDS from its kept inputs.
+FUZZ ?= $(FUZZ_TARGETS)
+fuzz: $(FUZZ:%=$(FUZZ_BUILD)/%)
+	@bash test/fuzz/run $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZ)
+
+.PHONY: fuzz-check
+fuzz-check: | $(filter deps,$(MAKECMDGOALS))
+	@command -v $(FUZZ_CC) > /dev/null || { echo "fuzz: no $(FUZZ_CC) here, and libFuzzer comes with it:" 	  "run 'make deps fuzz'; 'make test' replays the kept inputs without it" >&2; exit 1; }
+
+# The first inputs, made anew.
+$(BUILD)/fuzz/mkstream-unhashed: $(BUILD)/test/mkstream.o $(BUILD)/test/fuzz/zero_hash.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+	$(fuzz_link)
+fuzz-seeds: $(BUILD)/test/mkstream $(BUILD)/fuzz/mkstream-unhashed
+	@bash test/fuzz/seeds $(BUILD)
 
 bench: all $(BENCH_BINARIES)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
@@ -180,7 +242,7 @@ install: all
 	@echo "installed $(words $(TOOLS)) tools as $(DESTDIR)$(PREFIX)/bin/tacit-*"
 
 clean:
-	rm -rf build build-asan bin bench/out
+	rm -rf build build-fuzz build-asan build-asan-fuzz bin bench/out
 
 # ---- pipelines ----------------------------------------------------------------------------------------------
 
@@ -195,6 +257,7 @@ help:
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
 ##   make asan            the test suite under AddressSanitizer and UBSan
 ##   make kill-campaign   kill -9 every pipeline stage, KILLS=20 times, and compare the results
+##   make fuzz            fuzz every parser (clang) for FUZZ_SECONDS=10 each; FUZZ="json stream" for some
 ##   make bench           time every row against its floor; BENCH="train route" for some
 ##   make bench-kernels   time each kernel
 ##   make install         tools as PREFIX/bin/tacit-NAME (DESTDIR=, PREFIX=/usr/local)

@@ -1,0 +1,211 @@
+#include "support.h"
+
+#include <dlfcn.h>
+#include <jansson.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
+enum { FOLDERS_MOST = 8, PIPE_OFFSET = 1 };
+
+static int input = -1, output = -1, standard_input = -1; // memory files; which one standard input is
+static char folders[FOLDERS_MOST][64], *links[FOLDERS_MOST];
+static int folder_count;
+
+// ---- standard input and output ----
+
+static int memory_file(void) {
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    REQUIRE(fd >= 0);
+    return fd;
+}
+
+static void become_input(int fd) {
+    if (standard_input != fd)
+        REQUIRE(dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+    standard_input = fd;
+}
+
+static void put(const uint8_t *data, size_t size, off_t offset) {
+    static off_t length;
+    if (input < 0)
+        input = memory_file();
+    if (length != offset + (off_t)size) {
+        length = offset + (off_t)size;
+        REQUIRE(ftruncate(input, length) == 0);
+    }
+    REQUIRE(pwrite(input, data, size, offset) == (ssize_t)size);
+    become_input(input);
+    REQUIRE(lseek(STDIN_FILENO, offset, SEEK_SET) == offset);
+}
+
+void fuzz_file(const uint8_t *data, size_t size) {
+    put(data, size, 0);
+}
+
+void fuzz_pipe(const uint8_t *data, size_t size) {
+    put(data, size, PIPE_OFFSET);
+}
+
+void fuzz_output(void) {
+    if (output < 0) {
+        output = memory_file();
+        REQUIRE(dup2(output, STDOUT_FILENO) == STDOUT_FILENO);
+    }
+    REQUIRE(ftruncate(output, 0) == 0);
+    REQUIRE(lseek(STDOUT_FILENO, 0, SEEK_SET) == 0);
+}
+
+void fuzz_output_as_input(void) {
+    become_input(output);
+    REQUIRE(lseek(STDIN_FILENO, 0, SEEK_SET) == 0);
+}
+
+// ---- memory ----
+
+enum { ARENA = 32 << 20, REDZONE = 16 };
+
+static struct {
+    uint8_t *bytes;
+    size_t used, live;
+} arena;
+
+// Freed bytes stay poisoned until the next execution; in front of every block is a redzone.
+static void *arena_new(size_t size) {
+    size_t rounded = (size + 15) / 16 * 16;
+    if (size > ARENA || arena.used + REDZONE + rounded > ARENA)
+        return NULL;
+    uint8_t *block = arena.bytes + arena.used + REDZONE;
+    memcpy(block - REDZONE, &size, sizeof size);
+    ASAN_POISON_MEMORY_REGION(block - REDZONE, REDZONE + rounded);
+    ASAN_UNPOISON_MEMORY_REGION(block, size);
+    arena.used += REDZONE + rounded;
+    arena.live++;
+    return block;
+}
+
+static void arena_free(void *block) {
+    size_t size;
+    if (!block)
+        return;
+    ASAN_UNPOISON_MEMORY_REGION((uint8_t *)block - REDZONE, REDZONE);
+    memcpy(&size, (uint8_t *)block - REDZONE, sizeof size);
+    REQUIRE(size != SIZE_MAX); // freed twice
+    memset((uint8_t *)block - REDZONE, 0xff, sizeof size);
+    ASAN_POISON_MEMORY_REGION((uint8_t *)block - REDZONE, REDZONE + size);
+    arena.live--;
+}
+
+void fuzz_json(void) {
+    if (!arena.bytes) {
+        arena.bytes = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        REQUIRE(arena.bytes != MAP_FAILED);
+        json_set_alloc_funcs(arena_new, arena_free);
+    }
+    REQUIRE(arena.live == 0); // JSON was not released
+    ASAN_UNPOISON_MEMORY_REGION(arena.bytes, arena.used);
+    arena.used = 0;
+}
+
+// The library gives such texts to free(), so they leave the arena.
+char *json_dumps(const json_t *value, size_t flags) {
+    static char *(*dumps)(const json_t *, size_t);
+    if (!dumps)
+        *(void **)&dumps = dlsym(RTLD_NEXT, "json_dumps");
+    char *text = dumps(value, flags);
+    if (!text || !arena.bytes)
+        return text;
+    char *copy = strdup(text);
+    arena_free(text);
+    return copy;
+}
+
+// zstd's contexts are large, and every stream that is opened has one: they are used again.
+static ZSTD_DCtx *spare[4];
+
+ZSTD_DCtx *ZSTD_createDCtx(void) {
+    static ZSTD_DCtx *(*create)(void);
+    if (!create)
+        *(void **)&create = dlsym(RTLD_NEXT, "ZSTD_createDCtx");
+    for (size_t i = 0; i < sizeof spare / sizeof *spare; i++)
+        if (spare[i]) {
+            ZSTD_DCtx *context = spare[i];
+            spare[i] = NULL;
+            return context;
+        }
+    return create();
+}
+
+size_t ZSTD_freeDCtx(ZSTD_DCtx *context) {
+    static size_t (*release)(ZSTD_DCtx *);
+    if (!release)
+        *(void **)&release = dlsym(RTLD_NEXT, "ZSTD_freeDCtx");
+    for (size_t i = 0; context && i < sizeof spare / sizeof *spare; i++)
+        if (!spare[i]) {
+            ZSTD_DCtx_reset(context, ZSTD_reset_session_and_parameters);
+            spare[i] = context;
+            return 0;
+        }
+    return release(context);
+}
+
+// ---- folders ----
+
+static void remove_folders(void) {
+    for (int i = 0; i < folder_count; i++) {
+        unlink(links[i]);
+        rmdir(folders[i]);
+        free(links[i]);
+    }
+}
+
+const char *fuzz_folder(const char *name) {
+    if (folder_count == 0)
+        atexit(remove_folders);
+    REQUIRE(folder_count < FOLDERS_MOST);
+    char *folder = folders[folder_count];
+    const char *place = getenv("TMPDIR");
+    snprintf(folder, sizeof folders[0], "%s/fuzz.XXXXXX", place && strlen(place) < 40 ? place : "/tmp");
+    REQUIRE(mkdtemp(folder));
+    char *link = links[folder_count++] = string_format("%s/%s", folder, name);
+    REQUIRE(link && symlink("/proc/self/fd/0", link) == 0);
+    return folder;
+}
+
+// ---- bytes ----
+
+bool fuzz_one_in(unsigned n, const uint8_t *data, size_t size) {
+    unsigned sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum = sum * 31 + data[i];
+    return sum / 7 % n == 0;
+}
+
+uint8_t *fuzz_copy(const uint8_t *data, size_t size) {
+    uint8_t *copy = malloc(size ? size : 1);
+    REQUIRE(copy);
+    if (size > 0)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+char *fuzz_text(const uint8_t *data, size_t size) {
+    char *text = malloc(size + 1);
+    REQUIRE(text);
+    if (size > 0)
+        memcpy(text, data, size);
+    text[size] = 0;
+    return text;
+}
