@@ -146,12 +146,13 @@ $(BUILD)/fuzz/%-unhashed: $(BUILD)/test/fuzz/targets/%.o $(BUILD)/test/fuzz/zero
 PACKAGES := gcc:gcc libc6-dev:stdio.h libdnnl-dev:oneapi/dnnl/dnnl.h libzstd-dev:zstd.h zlib1g-dev:zlib.h \
             libxxhash-dev:xxhash.h libjansson-dev:jansson.h libutf8proc-dev:utf8proc.h bats:bats \
             gnuplot-nox:gnuplot perl:perl xz-utils:xz git:git jq:jq zstd:zstd \
+            man-db:man pkg-config:pkg-config \
             $(if $(filter fuzz,$(MAKECMDGOALS)),clang:clang libclang-rt-dev:clang)
 deps:
 	@bash build-aux/deps $(PACKAGES)
 
 # A build on a machine without a library ends in its package's name, not in a missing header.
-.PHONY: deps-check
+.PHONY: man uninstall deps-check
 deps-check: $(BUILD)/deps
 $(BUILD)/deps: Makefile build-aux/deps | $(filter deps,$(MAKECMDGOALS))
 	@bash build-aux/deps --check $(PACKAGES)
@@ -232,14 +233,50 @@ lint:
 	printf '%s\0' $(filter-out lib/kernels/cpu/%,$(LIB_SOURCES)) $(TOOL_SOURCES) | xargs -0 -P "$$(nproc)" -I{} \
 	  clang-tidy --quiet {} -- $(CPPFLAGS) -std=c11 -DTACIT_VERSION='"lint"' 2> /dev/null
 
+# ---- manual -------------------------------------------------------------------------------------------------
+
+MAN_SOURCES := $(sort $(wildcard man/*.1 man/*.7))
+MAN_PAGES := $(MAN_SOURCES:man/%=$(BUILD)/man/%) $(BUILD)/man/tacit-formats.5
+
+man: $(MAN_PAGES)
+$(BUILD)/man/%: man/% man/common.man build-aux/man-page $(VERSION_STAMP)
+	@mkdir -p $(@D)
+	$(Q)awk -f build-aux/man-page -v version='$(VERSION)' man/common.man $< > $@
+$(BUILD)/man/tacit-formats.5: docs/formats.md build-aux/markdown-man $(VERSION_STAMP)
+	@mkdir -p $(@D)
+	$(Q)awk -f build-aux/markdown-man -v name=tacit-formats -v section=5 -v version='$(VERSION)' \
+	  -v purpose='streams, checkpoints and logs of tacit, byte by byte' $< > $@
+
 # ---- installing ---------------------------------------------------------------------------------------------
 
+# What other programs may include, as <stream/stream.h>; everything else in lib/ is its own affair.
+HEADERS := $(addprefix base/,error file hash json memory progress random threads tool version) \
+           stream/stream stream/share text/vocabulary kernels/kernels \
+           $(addprefix model/,batch checkpoint config cost model safetensors schedule)
+LIBRARY_VERSION := $(shell sed -n 's/.*library_version\[\] = "\(.*\)";/\1/p' lib/base/tool.c)
+PC_VALUES = -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(LIBRARY_VERSION)|' -e 's|@LIBS@|$(LDLIBS_ALL)|'
+# Under STAGE; a recipe quotes it, for folders may have blanks in their names.
+STAGE = $(DESTDIR)$(PREFIX)
+COMPLETIONS = $(STAGE)/share/bash-completion/completions
+
 # `route` and others exist elsewhere, so installed names carry a prefix.
-install: all
-	@mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/tacit
-	$(Q)for t in $(TOOLS); do install -m 755 $(BIN)/$$t $(DESTDIR)$(PREFIX)/bin/tacit-$$t; done
-	$(Q)install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/tacit/
-	@echo "installed $(words $(TOOLS)) tools as $(DESTDIR)$(PREFIX)/bin/tacit-*"
+install: all $(LIBRARY) $(MAN_PAGES)
+	@install -d "$(STAGE)/bin" "$(STAGE)/share/doc/tacit" "$(STAGE)/lib/pkgconfig" "$(COMPLETIONS)"
+	$(Q)for t in $(TOOLS); do install -m 755 "$(BIN)/$$t" "$(STAGE)/bin/tacit-$$t"; done
+	$(Q)for p in $(MAN_PAGES); do install -D -m 644 "$$p" "$(STAGE)/share/man/man$${p##*.}/$${p##*/}"; done
+	$(Q)install -m 644 completion/tacit.bash "$(COMPLETIONS)/tacit"
+	$(Q)for t in $(TOOLS); do ln -sf tacit "$(COMPLETIONS)/tacit-$$t"; done
+	$(Q)install -m 644 README.md LICENSE docs/*.md "$(STAGE)/share/doc/tacit/"
+	$(Q)for h in $(HEADERS); do install -D -m 644 lib/$$h.h "$(STAGE)/include/tacit/$$h.h"; done
+	$(Q)install -m 644 $(LIBRARY) "$(STAGE)/lib/"
+	$(Q)sed $(PC_VALUES) tacit.pc.in > "$(STAGE)/lib/pkgconfig/tacit.pc"
+	@echo "installed $(words $(TOOLS)) tools as $(STAGE)/bin/tacit-*, with manual, completion, library and headers"
+
+uninstall:
+	$(Q)rm -f $(TOOLS:%="$(STAGE)/bin/tacit-%") $(TOOLS:%="$(COMPLETIONS)/tacit-%") "$(COMPLETIONS)/tacit" \
+	  "$(STAGE)/lib/libtacit.a" "$(STAGE)/lib/pkgconfig/tacit.pc"
+	$(Q)for p in $(notdir $(MAN_PAGES)); do rm -f "$(STAGE)/share/man/man$${p##*.}/$$p"; done
+	$(Q)rm -rf "$(STAGE)/include/tacit" "$(STAGE)/share/doc/tacit"
 
 clean:
 	rm -rf build build-fuzz build-asan build-asan-fuzz bin bench/out
@@ -260,6 +297,8 @@ help:
 ##   make fuzz            fuzz every parser (clang) for FUZZ_SECONDS=10 each; FUZZ="json stream" for some
 ##   make bench           time every row against its floor; BENCH="train route" for some
 ##   make bench-kernels   time each kernel
-##   make install         tools as PREFIX/bin/tacit-NAME (DESTDIR=, PREFIX=/usr/local)
+##   make install         tools as PREFIX/bin/tacit-NAME, their manual, completion and library
+##                        (DESTDIR=, PREFIX=/usr/local); make uninstall takes them away
+##   make man             the manual, into BUILD/man
 ##   make clean           remove what was built (runs/ stays)
 ##   variables            V=1 show commands, ARCH=native|x86-64-v3|..., CUDA=0|1, WERROR=1, OPT=-O2
