@@ -7,7 +7,7 @@ load helpers
     [ -z "${SANITIZE:-}" ] || skip "this is the sanitizers' tree"
     cd "$root"
     run env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j2 --no-print-directory asan BUILD="$build-asan" BIN="$build-asan/bin" \
-        TESTS="test/unit.bats test/view.bats test/tokenize_learn.bats test/tokenize_input.bats"
+        TESTS="test/unit.bats test/view.bats test/tokenize_learn.bats test/tokenize_input.bats test/fuzz.bats"
     printf '%s\n' "$output" | tail -40
     [ "$status" -eq 0 ]
 }
