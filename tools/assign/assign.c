@@ -206,6 +206,8 @@ static int finish_output(struct run *r, struct stream_writer *w, int rc) {
     if (w && rc == OK)
         rc = stream_check_selection(r->job->in);
     if (w && rc == OK)
+        rc = r->job->report(r->job);
+    if (w && rc == OK)
         return stream_commit(w, NULL);
     stream_abort(w);
     return rc;

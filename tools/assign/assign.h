@@ -47,6 +47,8 @@ struct assign_job {
     size_t memory;
     struct labels *labels;     // ASSIGN_LABEL
     struct progress *progress; // NULL: none
+    // Called before the output gets its name: where the output is, the log is too.
+    int (*report)(const struct assign_job *job);
 
     // results; release the tally
     struct tally tally;

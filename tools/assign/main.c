@@ -133,7 +133,8 @@ static int run(int count, char **operands) {
                              .end = sequences.end == INT64_MAX ? UINT64_MAX : (uint64_t)sequences.end,
                              .capacity = (uint64_t)capacity,
                              .seed = (uint64_t)common.seed,
-                             .memory = (size_t)memory};
+                             .memory = (size_t)memory,
+                             .report = report};
     struct progress progress;
     job.progress = &progress;
     rc = stream_open(&job.in, count ? operands[0] : NULL,
@@ -148,8 +149,6 @@ static int run(int count, char **operands) {
         rc = assign_run(&job);
         progress_finish(&progress);
     }
-    if (rc == OK)
-        rc = report(&job);
     tally_release(&job.tally);
     labels_free(job.labels);
     stream_close(job.in);

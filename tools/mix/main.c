@@ -113,7 +113,8 @@ static int run(int count, char **operands) {
     int rc = check_options(count);
     if (rc != OK)
         return rc;
-    struct mix_job job = {.rule = rule_names[rule], .improper = rules[rule].improper, .output = common.output};
+    struct mix_job job = {
+        .rule = rule_names[rule], .improper = rules[rule].improper, .output = common.output, .report = report};
     rc = inputs_open(&job.in, operands, (uint32_t)count);
     if (rc == OK && assignment)
         rc = stream_open(&job.assignment, assignment, 1u << STREAM_ASSIGNMENT);
@@ -128,8 +129,6 @@ static int run(int count, char **operands) {
         rc = rules[rule].mix ? mix_combine(&job, rules[rule].mix) : mix_select(&job);
         progress_finish(&progress);
     }
-    if (rc == OK)
-        rc = report(&job);
     mixer_release(&job.mixer);
     stream_close(job.assignment);
     inputs_close(&job.in);

@@ -28,6 +28,8 @@ static int finish_output(struct mix_job *job, struct stream_writer *w, int rc) {
             rc = stream_match_corpus(job->assignment, job->in.streams[0]);
     }
     if (w && rc == OK)
+        rc = job->report(job);
+    if (w && rc == OK)
         return stream_commit(w, NULL);
     stream_abort(w);
     return rc;

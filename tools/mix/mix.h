@@ -15,6 +15,8 @@ struct mix_job {
     const char *output;        // as for stream_create
     bool improper;
     struct progress *progress; // NULL: none
+    // Called before the output gets its name: where the output is, the log is too.
+    int (*report)(const struct mix_job *job);
 
     // results
     uint64_t sequences, tokens;

@@ -224,9 +224,10 @@ static int route(struct routing *r, const char *path) {
                          &r->scorer, share_tokens(r->share));
     if (code == OK)
         code = score_all(r);
+    // Before the output gets its name: where the output is, the log is too.
     if (code == OK)
-        code = emitter_commit(&r->emitter);
-    return code == OK ? report(r, clock_seconds() - start) : code;
+        code = report(r, clock_seconds() - start);
+    return code == OK ? emitter_commit(&r->emitter) : code;
 }
 
 static int run(int count, char **operands) {
