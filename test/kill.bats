@@ -8,5 +8,5 @@ load helpers
     run "$root/test/kill-campaign" 2 "$T" PRESET=quick CORPUS="$T/corpus" DEVICE=cpu BIN="$bin" BUILD="$build"
     assert_exit 0
     assert_line "kills: the same files with the same content"
-    [ "$(grep -c 'killed 2 times' <<< "$output")" -ge 24 ]
+    [ "$(grep -c 'killed [12] times' <<< "$output")" -ge 24 ]
 }
