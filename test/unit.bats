@@ -12,6 +12,7 @@ unit() {
 @test "base: an error keeps its code and one message per thread" { unit base_error; }
 @test "base: sizes never overflow and buffers grow" { unit base_memory; }
 @test "base: an output appears whole or not at all" { unit base_file; }
+@test "base: the memory to be had is the machine's, or the control group's" { unit base_machine; }
 @test "base: random numbers are Philox, and permutations are one to one" { unit base_random; }
 @test "base: every task of a region runs once, whatever the number of threads" { unit base_threads; }
 @test "base: JSON is bounded, checked and written canonically" { unit base_json; }

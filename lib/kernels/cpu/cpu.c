@@ -1,6 +1,7 @@
 #include "cpu.h"
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "product.h"
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { HEADER = 64, HUGE_PAGE = 2 << 20 };
 
@@ -35,11 +35,11 @@ int cpu_memory_new(struct cpu *s, size_t bytes, void **p) {
     *p = NULL;
     void *block = NULL;
     size_t whole = bytes + HEADER, align = whole >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
-    // Linux grants what it cannot back; asking beyond the machine's memory would end in a kill.
+    // Linux grants what it cannot back; asking beyond what there is would end in a kill.
     bool fits = whole >= bytes && whole <= s->physical && s->used <= s->physical - whole;
     if (!fits || !(block = system_aligned_alloc(align, (whole + align - 1) / align * align)))
-        return error_set(ERROR_SYSTEM, "cannot allocate %zu bytes of memory (%zu in use, the machine has %zu)",
-                         bytes, s->used, s->physical);
+        return error_set(ERROR_SYSTEM, "cannot allocate %zu bytes of memory (%zu in use, there are %zu)", bytes,
+                         s->used, s->physical);
     if (align == HUGE_PAGE)
         madvise(block, whole, MADV_HUGEPAGE);
     memcpy(block, &whole, sizeof whole);
@@ -216,7 +216,7 @@ int kernels_cpu_open(struct device *d, int index, enum kernel_dtype dtype) {
         return ERROR_SYSTEM;
     d->state = s;
     s->half = d->compute == KERNEL_BF16;
-    s->physical = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    s->physical = machine_memory("");
     code = threads_new(&s->pool, d->threads);
     if (code == OK) {
         s->threads = d->threads = threads_count(s->pool);

@@ -22,7 +22,7 @@ struct cpu {
     dnnl_stream_t *streams;         // one per thread
     struct product_cache *products; // by shape
     size_t used;                    // bytes allocated
-    size_t physical;                // bytes of this machine's memory
+    size_t physical;                // bytes of memory that there are for us
     int failure;                    // kept until the next download or synchronize
     char message[256];
     void *shared; // scratch of the operation under way
