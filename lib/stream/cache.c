@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct cached_frame {
     struct frame frame;
@@ -23,6 +25,18 @@ static void attach(struct stream *s, struct cached_frame *c) {
     s->newest = c;
 }
 
+static uint64_t stored_bytes(const struct stream *s, uint64_t n) {
+    return s->end.offsets[n + 1] - s->end.offsets[n];
+}
+
+// Mapped pages count as this process's memory as long as they are not given back.
+static void forget_mapped(const struct stream *s, uint64_t n) {
+    uint64_t inside = s->end.offsets[n] & ((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+    const uint8_t *begin = s->source.map + s->end.offsets[n] - inside;
+    if (s->source.map)
+        madvise((void *)(uintptr_t)begin, stored_bytes(s, n) + inside, MADV_DONTNEED);
+}
+
 static void evict_oldest(struct stream *s) {
     struct cached_frame *c = s->oldest;
     s->oldest = c->newer;
@@ -30,6 +44,7 @@ static void evict_oldest(struct stream *s) {
     s->cache[c->number] = NULL;
     s->cache_bytes -= c->bytes;
     frame_release(&c->frame);
+    forget_mapped(s, c->number);
     free(c);
 }
 
@@ -45,6 +60,10 @@ static int load(struct stream *s, uint64_t n) {
         return code;
     }
     c->bytes = frame_memory(&c->frame);
+    if (c->frame.raw)
+        forget_mapped(s, n);
+    else // it lies in the mapped file
+        c->bytes += stored_bytes(s, n);
     s->cache_bytes += c->bytes;
     s->cache[n] = c;
     attach(s, c);
