@@ -95,6 +95,7 @@ struct routing {
     struct scorer_options options;
     struct emitter emitter;
     uint64_t written;
+    double compute_seconds; // in the models, not in files
 };
 
 // ---- the command line ----
@@ -156,7 +157,9 @@ static int settle_sizes(struct routing *r) {
 // ---- the run ----
 
 static int flush_block(struct routing *r) {
+    double began = clock_seconds();
     int code = scorer_run(&r->scorer);
+    r->compute_seconds += clock_seconds() - began;
     for (int i = 0; i < r->scorer.count && code == OK; i++)
         code = emitter_write(&r->emitter, &r->scorer, i);
     r->written += (uint64_t)r->scorer.count;
@@ -191,9 +194,10 @@ static int score_all(struct routing *r) {
 
 static int report(const struct routing *r, double seconds) {
     json_int_t n = (json_int_t)r->written;
-    json_t *line = json_pack("{s:I,s:I,s:I,s:f,s:f,s:s}", "sequences", n, "tokens",
-                             (json_int_t)r->scorer.tokens_scored, "pairs", n * r->panel.model_count, "flops",
-                             r->scorer.flops, "seconds", seconds, "device", device_describe(r->device));
+    json_t *line =
+        json_pack("{s:I,s:I,s:I,s:f,s:f,s:f,s:s}", "sequences", n, "tokens", (json_int_t)r->scorer.tokens_scored,
+                  "pairs", n * r->panel.model_count, "flops", r->scorer.flops, "seconds", seconds,
+                  "compute_seconds", r->compute_seconds, "device", device_describe(r->device));
     char *text = line ? json_canonical(line) : NULL;
     int code = text ? log_line(text) : error_set(ERROR_SYSTEM, "out of memory: writing json");
     json_decref(line);

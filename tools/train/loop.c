@@ -150,9 +150,10 @@ static bool is_due(int64_t step_number, int64_t every) {
 }
 
 static int evaluate(struct training *t) {
-    double nats;
+    double nats, began = clock_seconds();
     int64_t predicted;
     int code = training_evaluate(t, &nats, &predicted);
+    t->state.compute_seconds += clock_seconds() - began;
     if (code != OK)
         return code;
     if (predicted > 0)
@@ -227,7 +228,9 @@ int training_run(struct training *t) {
             code = save_and_die(t);
         if (code != OK || !got)
             break;
+        double began = clock_seconds();
         code = step(t, &rate, &norm);
+        s->compute_seconds += clock_seconds() - began;
         if (code == OK)
             code = after_step(t, rate, norm, &progress);
     }

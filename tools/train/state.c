@@ -16,15 +16,15 @@ static const char out_of_memory[] = "out of memory: writing json";
 
 static json_t *describe_state(const struct training *t) {
     const struct train_state *s = &t->state;
-    return json_pack("{s:I,s:I,s:i,s:b,s:I,s:I,s:I,s:f,s:f,s:f,s:{s:f,s:I},s:I,s:f,s:O,s:o,s:s}", "parameters",
+    return json_pack("{s:I,s:I,s:i,s:b,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:{s:f,s:I},s:I,s:f,s:O,s:o,s:s}", "parameters",
                      (json_int_t)model_parameters(&t->config), "product_parameters",
                      (json_int_t)model_product_parameters(&t->config), "version", STATE_VERSION, "complete",
                      s->complete, "step", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "tokens_run",
                      (json_int_t)s->tokens_run, "flops", s->flops, "flops_run", s->flops_run, "seconds",
-                     s->seconds, "interval", "nats", s->interval_nats, "predicted",
-                     (json_int_t)s->interval_predicted, "sequences", (json_int_t)feed_drawn(t->feed), "epochs",
-                     feed_epochs(t->feed), "configuration", t->configuration, "position", feed_position(t->feed),
-                     "device", device_describe(t->device));
+                     s->seconds, "compute_seconds", s->compute_seconds, "interval", "nats", s->interval_nats,
+                     "predicted", (json_int_t)s->interval_predicted, "sequences", (json_int_t)feed_drawn(t->feed),
+                     "epochs", feed_epochs(t->feed), "configuration", t->configuration, "position",
+                     feed_position(t->feed), "device", device_describe(t->device));
 }
 
 static int write_state(const struct training *t, const char *directory) {
@@ -129,6 +129,8 @@ static int read_account(struct train_state *s, const json_t *state) {
         code = json_get_integer(integers[i].object, integers[i].key, true, 0, INT64_MAX / 2, integers[i].value);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && code == OK; i++)
         code = json_get_number(numbers[i].object, numbers[i].key, true, numbers[i].value);
+    if (code == OK) // not in the states of earlier versions
+        code = json_get_number(state, "compute_seconds", false, &s->compute_seconds);
     if (code == OK)
         code = json_get_boolean(state, "complete", true, &s->complete);
     return code;

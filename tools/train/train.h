@@ -44,6 +44,7 @@ struct train_state {
     int64_t tokens, tokens_run; // processed, with the run that --continue goes on from; in this run
     double flops, flops_run;    // training, with all ancestors; of this run
     double seconds;             // of this run, over all its resumptions
+    double compute_seconds;     // of them in steps and evaluations, not in files
     double interval_nats;       // since the last log line
     int64_t interval_predicted;
     bool complete;
