@@ -197,6 +197,31 @@ losses() { # of the steps in a log
     assert_equal "$(ls)" ""
 }
 
+# memory_of FILE 1|2: MiB at most and MiB planned, of what train -v printed
+memory_of() {
+    sed -n "s/.*memory: \\([0-9.]*\\) MiB at most, \\([0-9.]*\\) MiB planned.*/\\$2/p" "$1"
+}
+
+@test "train: memory stays within 32 MB of the plan, and does not grow with the steps" {
+    case $build in *-asan) skip "the sanitizer takes memory of its own" ;; esac
+    config 64 32 64 4 > wide.json
+    for steps in 40 400; do
+        train --model wide.json --batch 64 --micro-batch 64 --steps $steps --shuffle -v -o m "$data/a.tok" 2> $steps.err
+        awk -v peak="$(memory_of $steps.err 1)" -v plan="$(memory_of $steps.err 2)" \
+            'BEGIN { exit !(plan > 10 && peak < plan + 32 && peak > plan - 32) }'
+    done
+    assert_close "$(memory_of 400.err 1)" "$(memory_of 40.err 1)" 0.02
+}
+
+@test "train: nothing to predict in --eval gives no loss, and says so" {
+    mkstream tokens n=4 length=1 vocab=64 > none.tok
+    run train $small --steps 1 --eval none.tok --log log -o m "$data/a.tok"
+    assert_exit 0
+    assert_equal "$(jq -c 'select(has("eval_loss")) | [.eval_loss, .eval_tokens]' log)" "[null,0]"
+    run train --model "$data/config.json" --steps 1 --eval none.tok -o m2 "$data/a.tok"
+    assert_match 'no loss on none.tok: the selected sequences predict no token'
+}
+
 @test "train: --eval reports the held-out loss at the start, every N steps and at the end" {
     train $small --steps 25 --eval "$data/a.tok" --eval-every 10 --eval-sequences 0..16 --log log -o m "$data/a.tok"
     assert_equal "$(jq 'select(.eval_loss) | .step' log | xargs)" "0 10 20 25"
@@ -255,7 +280,7 @@ losses() { # of the steps in a log
 }
 
 @test "train: contradictory or unknown options exit 2 and create nothing" {
-    for options in "--unknown" "--steps 0" "--steps 1x" "--batch -1" "--expert 1" "--assignment x" "--eval-every 5" \
+    for options in "--unknown" "--steps 0" "--steps 1x" "--eps 0" "--batch -1" "--expert 1" "--assignment x" "--eval-every 5" \
         "--init x --continue y" "--schedule square" "--beta1 1" "--json" "--keep 2 --save-every 0" "--length 1"; do
         run train --model "$data/config.json" $options -o m "$data/a.tok"
         assert_exit 2

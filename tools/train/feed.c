@@ -6,7 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { CACHE_BYTES = 512 << 20 };
+// Decoded frames that a shuffled feed keeps, of all its sources. In stream order the frame in hand is enough.
+enum { CACHE_BYTES = 512 << 20, FRAME_BYTES = 3 << 20, RECORD_BYTES = 48 };
 // Streams of random numbers under the seed: lane choice, and one per lane and epoch.
 enum { RANDOM_LANES = 0x6c616e65, RANDOM_EPOCHS = 0x65706f63 };
 
@@ -33,14 +34,19 @@ struct feed {
 
 // ---- opening ----
 
-static int open_source(struct source *source, const char *path, const struct share_options *options) {
+static uint64_t cache_of(const struct feed_options *options) {
+    return options->shuffle ? CACHE_BYTES / (uint64_t)(options->count > 1 ? options->count : 1) : 0;
+}
+
+static int open_source(struct source *source, const char *path, const struct feed_options *all) {
+    const struct share_options *options = &all->share;
     int code = share_open(&source->share, path, options);
     if (code != OK)
         return code;
     struct stream *s = share_tokens(source->share);
     if (!stream_seekable(s))
         return OK;
-    stream_cache(s, CACHE_BYTES);
+    stream_cache(s, cache_of(all));
     code = stream_finish(s);
     if (code == OK)
         code = share_index(source->share, &source->entries, &source->first, &source->count);
@@ -62,7 +68,7 @@ static int open_sources(struct feed *f, const struct feed_options *options) {
         return ERROR_SYSTEM;
     for (int i = 0; i < f->source_count; i++) {
         const char *path = options->count > 0 ? options->paths[i] : NULL;
-        int code = open_source(&f->sources[i], path, &options->share);
+        int code = open_source(&f->sources[i], path, options);
         if (code == OK && i > 0)
             code = stream_match(share_tokens(f->sources[0].share), share_tokens(f->sources[i].share));
         if (code != OK)
@@ -142,6 +148,21 @@ uint64_t feed_sequences(const struct feed *f) {
     for (int i = 0; i < f->source_count; i++)
         n += f->sources[i].count;
     return f->piped ? 0 : n;
+}
+
+// A frame in hand with what it is decoded from; in a shuffled feed all frames that the cache will hold.
+uint64_t feed_memory(const struct feed *f) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < f->source_count; i++) {
+        const struct source *source = &f->sources[i];
+        const struct stream_header *h = header_of(f, i);
+        uint64_t most = CACHE_BYTES / (uint64_t)f->source_count,
+                 n = f->piped ? 0 : stream_count(share_tokens(source->share));
+        uint64_t decoded = h->length ? n * (h->length * (h->dtype == STREAM_U16 ? 2 : 4) + RECORD_BYTES) : most;
+        bytes += FRAME_BYTES + (source->entries ? source->count * sizeof *source->entries : 0);
+        bytes += !f->shuffle ? 0 : decoded < most ? decoded : most;
+    }
+    return bytes;
 }
 
 uint32_t feed_length(const struct feed *f, const char **name) {

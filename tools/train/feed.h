@@ -31,6 +31,7 @@ uint64_t feed_sequences(const struct feed *f); // of one pass; 0 for pipes: unkn
 uint32_t feed_length(const struct feed *f,
                      const char **name); // the longest sequence that headers allow, and whose; 0: no bound
 uint32_t feed_vocab_size(const struct feed *f, const char **name); // the largest, and whose it is; 0: unknown
+uint64_t feed_memory(const struct feed *f);                        // bytes that reading will take, about
 struct digest feed_vocab(const struct feed *f, const char **name); // the vocabulary's digest; zero: unknown
 
 // The next sample; its payload lives until the next call. *h is its stream's header, *name its name. *got = false

@@ -1,5 +1,6 @@
 // --plan: what a run would cost.
 #include "base/error.h"
+#include "base/machine.h"
 #include "base/memory.h"
 #include "train/train.h"
 
@@ -7,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { MIB = 1 << 20 };
 enum { PROBE_LAYERS = 2, PROBE_TOKENS = 4096, PROBE_PASSES = 2 };
 
 struct plan {
     int64_t parameters, products, tokens_per_step, steps;
     double flops_per_token, tokens, flops;
     struct model_memory memory;
+    uint64_t data, total;              // bytes: reading and batches; everything
     double tokens_per_second, seconds; // 0: not known
 };
 
@@ -79,14 +82,14 @@ static int estimate(const struct training *t, struct plan *plan) {
 static int print_json(const struct training *t, const struct plan *p) {
     const struct model_memory *m = &p->memory;
     json_t *object = json_pack(
-        "{s:I,s:I,s:f,s:I,s:I,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:f,s:f,s:I,s:s}", "parameters",
+        "{s:I,s:I,s:f,s:I,s:I,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:f,s:f,s:I,s:s}", "parameters",
         (json_int_t)p->parameters, "product_parameters", (json_int_t)p->products, "flops_per_token",
         p->flops_per_token, "tokens_per_step", (json_int_t)p->tokens_per_step, "steps", (json_int_t)p->steps,
         "tokens", p->tokens, "flops", p->flops, "memory", "parameters", (json_int_t)m->parameters, "copies",
         (json_int_t)m->copies, "gradients", (json_int_t)m->gradients, "moments", (json_int_t)m->moments,
-        "activations", (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "total",
-        (json_int_t)m->total, "tokens_per_second", p->tokens_per_second, "seconds", p->seconds, "micro_batch",
-        (json_int_t)t->options->micro_batch, "device", device_describe(t->device));
+        "activations", (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "data",
+        (json_int_t)p->data, "total", (json_int_t)p->total, "tokens_per_second", p->tokens_per_second, "seconds",
+        p->seconds, "micro_batch", (json_int_t)t->options->micro_batch, "device", device_describe(t->device));
     char *text = object ? json_canonical(object) : NULL;
     json_decref(object);
     if (!text)
@@ -96,8 +99,8 @@ static int print_json(const struct training *t, const struct plan *p) {
     return OK;
 }
 
-static void print_bytes(const char *name, size_t bytes) {
-    printf("  %-20s %14.1f MiB\n", name, (double)bytes / 1048576);
+static void print_bytes(const char *name, uint64_t bytes) {
+    printf("  %-20s %14.1f MiB\n", name, (double)bytes / MIB);
 }
 
 static void print_text(const struct training *t, const struct plan *p) {
@@ -119,7 +122,8 @@ static void print_text(const struct training *t, const struct plan *p) {
     print_bytes("moments", m->moments);
     print_bytes("activations", m->activations);
     print_bytes("workspace", m->workspace);
-    print_bytes("total", m->total);
+    print_bytes("data", p->data);
+    print_bytes("total", p->total);
     if (p->tokens_per_second > 0)
         printf("tokens/s (estimate)    %14.4g  (%.4g TFLOP/s)\n", p->tokens_per_second,
                p->tokens_per_second * p->flops_per_token / 1e12);
@@ -129,9 +133,26 @@ static void print_text(const struct training *t, const struct plan *p) {
         printf("seconds (estimate)     %14.4g\n", p->seconds);
 }
 
-int training_plan(struct training *t) {
+static void plan_memory(const struct training *t, struct plan *p) {
     const struct train_options *o = t->options;
     struct model_size size = {.models = 1, .batch = (int)o->micro_batch, .length = (int)o->length, .train = true};
+    uint64_t batch = (uint64_t)(o->batch * o->length) * 2 * sizeof(uint32_t);       // tokens and targets
+    uint64_t micro = (uint64_t)(o->micro_batch * o->length) * 4 * sizeof(uint32_t); // the same, scores, log-probs
+    model_plan(&t->config, t->device, &size, &p->memory);
+    p->data = batch + micro + (t->feed ? feed_memory(t->feed) : 0);
+    p->total = p->memory.total + p->data;
+}
+
+void training_report_memory(const struct training *t) {
+    struct plan p;
+    size_t peak = machine_peak();
+    plan_memory(t, &p);
+    if (peak > 0)
+        tool_verbose("memory: %.1f MiB at most, %.1f MiB planned", (double)peak / MIB, (double)p.total / MIB);
+}
+
+int training_plan(struct training *t) {
+    const struct train_options *o = t->options;
     struct plan p = {.parameters = model_parameters(&t->config),
                      .products = model_product_parameters(&t->config),
                      .tokens_per_step = o->batch * o->length,
@@ -139,7 +160,7 @@ int training_plan(struct training *t) {
                      .flops_per_token = model_flops_per_token(&t->config, (int)o->length)};
     p.tokens = (double)p.steps * (double)p.tokens_per_step;
     p.flops = p.tokens * p.flops_per_token;
-    model_plan(&t->config, t->device, &size, &p.memory);
+    plan_memory(t, &p);
     int code = estimate(t, &p);
     if (code != OK)
         return code;

@@ -34,12 +34,13 @@ int report_step(struct training *t, double rate, double norm) {
     return code;
 }
 
+// No loss (null) where nothing was predicted.
 int report_evaluation(struct training *t, double nats, int64_t predicted) {
     const struct train_state *s = &t->state;
-    return write_line(json_pack("{s:I,s:I,s:f,s:I,s:f,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
+    json_t *loss = predicted > 0 ? json_real(nats / (double)predicted) : json_null();
+    return write_line(json_pack("{s:I,s:I,s:f,s:I,s:o,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
                                 (json_int_t)s->tokens, "eval_nats", nats, "eval_tokens", (json_int_t)predicted,
-                                "eval_loss", predicted > 0 ? nats / (double)predicted : 0, "flops", s->flops,
-                                "seconds", clock_seconds() - t->resumed_at));
+                                "eval_loss", loss, "flops", s->flops, "seconds", clock_seconds() - t->resumed_at));
 }
 
 // Whether a line is whole and belongs to the first `step` steps.

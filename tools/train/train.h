@@ -118,5 +118,7 @@ int training_run(struct training *t);
 
 // --plan: parameters, FLOPs, memory, an estimate of tokens/s, on standard output.
 int training_plan(struct training *t);
+// Under -v: the memory that this process took at most, and what the plan says.
+void training_report_memory(const struct training *t);
 
 #endif
