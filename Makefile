@@ -195,7 +195,8 @@ $(FUZZ_LIBRARY): $(call fuzz_objects,test/fuzz/support.c $(filter-out $(FUZZ_GCC
 	$(Q)ar qcs $@ $^
 define fuzzer_link
 	$(call say,fuzzer,$@)
-	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(FUZZ_LIBRARY) -Wl,--as-needed $(LDLIBS_ALL)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(FUZZ_LIBRARY) \
+	  -Wl,--as-needed $(LDLIBS_ALL)
 endef
 $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/test/fuzz/targets/%.o $(FUZZ_LIBRARY)
 	$(fuzzer_link)
@@ -214,7 +215,8 @@ fuzz-check: | $(filter deps,$(MAKECMDGOALS))
 	@command -v $(FUZZ_CC) > /dev/null || { echo "fuzz: no $(FUZZ_CC) here, and libFuzzer comes with it:" 	  "run 'make deps fuzz'; 'make test' replays the kept inputs without it" >&2; exit 1; }
 
 # The first inputs, made anew.
-$(BUILD)/fuzz/mkstream-unhashed: $(BUILD)/test/mkstream.o $(BUILD)/test/fuzz/zero_hash.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
+$(BUILD)/fuzz/mkstream-unhashed: $(BUILD)/test/mkstream.o $(BUILD)/test/fuzz/zero_hash.o $(TOOL_PARTS_LIBRARY) \
+  $(LIBRARY)
 	$(fuzz_link)
 fuzz-seeds: $(BUILD)/test/mkstream $(BUILD)/fuzz/mkstream-unhashed
 	@bash test/fuzz/seeds $(BUILD)

@@ -30,7 +30,8 @@ load helpers
     [ -z "${SANITIZE:-}" ] || skip "clang has its own sanitizers"
     command -v clang > /dev/null || skip "no clang, and libFuzzer comes with it"
     cd "$root"
-    run env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j2 --no-print-directory fuzz BUILD="$build" BIN="$bin" FUZZ_SECONDS=1
+    run env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -j2 --no-print-directory fuzz BUILD="$build" BIN="$bin" \
+        FUZZ_SECONDS=1
     printf '%s\n' "$output" | tail -40
     assert_exit 0
 }
