@@ -47,6 +47,8 @@ HELPER_SOURCES := $(sort $(wildcard test/*.c))
 BENCH_SOURCES := $(sort $(wildcard bench/*.c))
 FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*.c test/fuzz/targets/*.c))
 SOURCES := $(LIB_SOURCES) $(TOOL_SOURCES) $(UNIT_SOURCES) $(HELPER_SOURCES) $(BENCH_SOURCES) $(FUZZ_SOURCES)
+FAULT_SOURCES := $(sort $(wildcard test/faults/*.c))
+SOURCES += $(FAULT_SOURCES)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 LIBRARY := $(BUILD)/libtacit.a
@@ -100,6 +102,17 @@ $(BIN)/$(1): $(call objects,$(sort $(wildcard tools/$(1)/*.c))) $(LIBRARY)
 	$$(link)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
+
+# The tools again, with faults: test functions in the place of the layer's (test/faults/faults.h), by the linker.
+FAULT_BINARIES := $(TOOLS:%=$(BUILD)/faults/%)
+FAULT_FUNCTIONS = $(shell grep -oE 'system_[a-z_]+' lib/base/system.h | sort -u) pthread_create fts_open fts_read \
+                  inflateInit2_ XXH3_createState ZSTD_createCCtx ZSTD_createDCtx ZSTD_createDStream
+define fault_rule
+$(BUILD)/faults/$(1): $(call objects,$(sort $(wildcard tools/$(1)/*.c)) $(FAULT_SOURCES)) $(LIBRARY)
+	$$(link)
+endef
+$(foreach t,$(TOOLS),$(eval $(call fault_rule,$(t))))
+$(FAULT_BINARIES): LDFLAGS += $(FAULT_FUNCTIONS:%=-Wl,--wrap=%)
 
 # A unit program is linked with every tool's algorithms, their mains left out.
 TOOL_PARTS := $(call objects,$(filter-out %/main.c,$(TOOL_SOURCES)))
@@ -161,7 +174,7 @@ $(BUILD)/deps: Makefile build-aux/deps | $(filter deps,$(MAKECMDGOALS))
 # ---- tests --------------------------------------------------------------------------------------------------
 
 unit: $(UNIT_BINARIES)
-test: all unit $(HELPER_BINARIES) $(FUZZ_REPLAYS)
+test: all unit $(HELPER_BINARIES) $(FAULT_BINARIES) $(FUZZ_REPLAYS)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run $(TESTS)
 
 # The whole suite again under AddressSanitizer and UndefinedBehaviorSanitizer.

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,19 +55,25 @@ const char *input_name(const char *path) {
     return is_standard(path) ? "standard input" : path;
 }
 
-int input_read(int fd, void *data, size_t size, size_t *got) {
-    uint8_t *bytes = data;
+int input_read_some(int fd, void *data, size_t size, size_t *got) {
+    ssize_t n;
     *got = 0;
-    while (*got < size) {
-        ssize_t n = system_read(fd, bytes + *got, size - *got);
-        if (n == 0)
-            break;
-        if (n > 0)
-            *got += (size_t)n;
-        else if (errno != EINTR)
+    while ((n = system_read(fd, data, size)) < 0)
+        if (errno != EINTR)
             return error_set_errno(ERROR_SYSTEM, "read failed");
-    }
+    *got = (size_t)n;
     return OK;
+}
+
+int input_read(int fd, void *data, size_t size, size_t *got) {
+    size_t piece = 1;
+    int code = OK;
+    *got = 0;
+    while (code == OK && *got < size && piece > 0) {
+        code = input_read_some(fd, (uint8_t *)data + *got, size - *got, &piece);
+        *got += piece;
+    }
+    return code;
 }
 
 int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got) {
@@ -165,10 +172,9 @@ int descriptor_sync(int fd) {
     return result != 0 && errno != EINVAL && errno != ENOTSUP ? -1 : 0;
 }
 
-bool descriptor_is_at(int fd, const char *path) {
-    struct stat mine, there;
-    return system_fstat(fd, &mine) == 0 && system_lstat(path, &there) == 0 && mine.st_ino == there.st_ino &&
-           mine.st_dev == there.st_dev;
+bool descriptor_has_name(int fd) {
+    struct stat status;
+    return system_fstat(fd, &status) != 0 || status.st_nlink > 0;
 }
 
 int directory_sync(const char *path) {
@@ -200,9 +206,11 @@ int directory_each(const char *path, int (*visit)(void *context, const char *ent
     for (struct dirent *entry; errno = 0, code == OK && (entry = system_readdir(directory));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        char *full = path_join(path, entry->d_name);
-        code = full ? visit(context, full, entry->d_name) : ERROR_SYSTEM;
-        free(full);
+        char full[PATH_MAX]; // a removal needs no memory
+        if ((size_t)snprintf(full, sizeof full, "%s/%s", path, entry->d_name) >= sizeof full)
+            code = error_set(ERROR_SYSTEM, "%s/%s: name too long", path, entry->d_name);
+        else
+            code = visit(context, full, entry->d_name);
     }
     if (code == OK && errno != 0)
         code = error_set_errno(ERROR_SYSTEM, "%s: cannot read the directory", path);

@@ -27,8 +27,9 @@ int output_sync(struct output *out); // flush and sync, so that only the rename 
 // Flush, sync, rename (a file) or flush and check (standard output). Frees out either way; on failure
 // nothing is left behind and the old file is intact.
 int output_commit(struct output *out);
-void output_abort(struct output *out);             // remove what was written; frees out; NULL is allowed
-const char *output_name(const struct output *out); // the path, or "standard output"
+int output_commit_all(struct output **outs, int count); // all or none; frees them either way
+void output_abort(struct output *out);                  // remove what was written; frees out; NULL is allowed
+const char *output_name(const struct output *out);      // the path, or "standard output"
 
 // Write size bytes to path atomically, as above.
 int file_write(const char *path, const void *data, size_t size);
@@ -41,12 +42,13 @@ void input_close(int fd);                 // standard input stays open
 const char *input_name(const char *path); // path, or "standard input"
 // Read up to size bytes, short only at the end of the input; *got says how many. EINTR is handled.
 int input_read(int fd, void *data, size_t size, size_t *got);
+int input_read_some(int fd, void *data, size_t size, size_t *got); // what is there; 0 bytes only at the end
 // Read at an offset; short only at the end of the file.
 int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got);
 // Read a whole file into a fresh buffer (a 0 byte is put behind data[size]); refuses more than `limit`.
 int file_read(const char *path, size_t limit, struct buffer *out);
-int file_size(int fd, uint64_t *size);           // ERROR_SYSTEM where fd is no regular file
-bool descriptor_is_at(int fd, const char *path); // whether path (no symbolic link) still names the open file
+int file_size(int fd, uint64_t *size); // ERROR_SYSTEM where fd is no regular file
+bool descriptor_has_name(int fd);      // false where the open file is known to have been removed
 
 // ---- directories ----
 

@@ -2,12 +2,27 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MOST = 64 };
+
+// jansson reports memory that is out as a fault of the text, or drops what it had no room for. So its allocations
+// go through here, and a value or a text that was made while one of them failed is none.
+static _Thread_local bool exhausted;
+
+static void *allocate(size_t size) {
+    void *memory = system_malloc(size);
+    exhausted = exhausted || !memory;
+    return memory;
+}
+
+__attribute__((constructor)) static void install_allocator(void) {
+    json_set_alloc_funcs(allocate, free);
+}
 
 // Refuse deep nesting before anything is allocated: one pass that knows strings and escapes.
 static int check_depth(const char *text, size_t size) {
@@ -40,11 +55,16 @@ int json_parse(json_t **value, const char *text, size_t size) {
     if (code != OK)
         return code;
     json_error_t error;
+    exhausted = false;
     *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (exhausted) {
+        exhausted = false;
+        json_decref(*value);
+        *value = NULL;
+        return error_set(ERROR_SYSTEM, "out of memory: json of %zu bytes", size);
+    }
     if (*value)
         return OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
-        return error_set(ERROR_SYSTEM, "out of memory: json of %zu bytes", size);
     return error_set(ERROR_INPUT, "line %d: %s", error.line > 0 ? error.line : 1, error.text);
 }
 
@@ -61,11 +81,40 @@ int json_read(json_t **value, const char *path, size_t limit) {
     return code;
 }
 
-char *json_canonical(const json_t *value) {
-    char *text = json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
+char *json_text(const json_t *value, size_t flags) {
+    char *text = value ? json_dumps(value, flags | JSON_ENCODE_ANY) : NULL;
+    if (exhausted) {
+        free(text);
+        text = NULL;
+    }
+    exhausted = false;
     if (!text)
         error_set(ERROR_SYSTEM, "out of memory: writing json");
     return text;
+}
+
+char *json_canonical(const json_t *value) {
+    return json_text(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
+}
+
+bool json_is_utf8(const char *text, size_t size) {
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    const uint8_t *p = (const uint8_t *)text, *end = p + size;
+    while (p < end) {
+        int more = *p < 0x80 ? 0 : *p >> 5 == 6 ? 1 : *p >> 4 == 14 ? 2 : *p >> 3 == 30 ? 3 : -1;
+        if (more < 0 || end - p <= more)
+            return false;
+        uint32_t value = more == 0 ? *p : *p & (0x3fu >> more);
+        for (int i = 1; i <= more; i++) {
+            if (p[i] >> 6 != 2)
+                return false;
+            value = value << 6 | (p[i] & 0x3f);
+        }
+        if (value < least[more] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
+            return false;
+        p += more + 1;
+    }
+    return true;
 }
 
 // *member is NULL where the key is absent and need not be there.

@@ -15,6 +15,12 @@ int json_read(json_t **value, const char *path, size_t limit); // a whole file, 
 
 // Canonical bytes: sorted keys, no spaces, reals with 17 digits. free() the text.
 char *json_canonical(const json_t *value) __attribute__((warn_unused_result));
+// The same with jansson's flags. Both return NULL with the error set also where memory was out since the last text
+// or parse, so that a value may be built without a look at every step; a NULL value is out of memory.
+char *json_text(const json_t *value, size_t flags) __attribute__((warn_unused_result));
+
+// Whether jansson takes the bytes for a string: well-formed UTF-8.
+bool json_is_utf8(const char *text, size_t size);
 
 // Members of an object, with their type checked: ERROR_INPUT `key 'x': ...` where absent (and `required`) or
 // of another type or out of [low, high]. An absent optional member leaves *out as it was. Strings are borrowed.

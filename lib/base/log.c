@@ -1,7 +1,6 @@
 // The JSON-lines log of --log.
 #include "base/error.h"
 #include "base/memory.h"
-#include "base/output.h"
 #include "base/system.h"
 #include "base/tool.h"
 
@@ -60,12 +59,4 @@ int log_line(const char *json_text) {
     code = line ? write_line(line, strlen(line)) : ERROR_SYSTEM;
     free(line);
     return code;
-}
-
-int log_close(void) {
-    int fd = log_descriptor;
-    log_descriptor = -1;
-    if (fd >= 0 && system_close(fd) != 0 && errno != EINTR)
-        return error_set_errno(ERROR_SYSTEM, "%s: write failed", common.log);
-    return OK;
 }

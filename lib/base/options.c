@@ -109,18 +109,18 @@ static int set_number(const struct option *o, const char *text) {
 
 static int set_choice(const struct option *o, const char *text) {
     struct buffer names = {0};
-    for (int i = 0; o->choices[i]; i++) {
+    int code = OK;
+    for (int i = 0; o->choices[i]; i++)
         if (strcmp(o->choices[i], text) == 0) {
             *(int *)o->value = i;
-            buffer_release(&names);
             return OK;
         }
-        if (buffer_append_format(&names, "%s%s", i > 0 ? ", " : "", o->choices[i]) != OK)
-            break;
-    }
-    error_set(ERROR_USAGE, "'%s' is not one of %.*s", text, (int)names.size, (const char *)names.data);
+    for (int i = 0; code == OK && o->choices[i]; i++)
+        code = buffer_append_format(&names, "%s%s", i > 0 ? ", " : "", o->choices[i]);
+    if (code == OK)
+        code = error_set(ERROR_USAGE, "'%s' is not one of %.*s", text, (int)names.size, (const char *)names.data);
     buffer_release(&names);
-    return ERROR_USAGE;
+    return code;
 }
 
 static int set_range(const struct option *o, const char *text) {

@@ -20,12 +20,14 @@
 enum { BUFFER_SIZE = 256 * 1024, UNFINISHED_MOST = 4096, NAME_TRIES = 1000 };
 
 struct output {
-    int fd, slot;    // slot in `unfinished`, or -1
-    bool owns_fd;    // false for standard output
-    int failure;     // errno of the write that failed: later ones fail with it too
-    char *path;      // as given; NULL for standard output
-    char *target;    // where the rename goes: path with symbolic links followed
-    char *temporary; // the file under construction; owned by `unfinished` once registered
+    int fd, slot;               // slot in `unfinished`, or -1
+    bool owns_fd;               // false for standard output
+    int failure;                // errno of the write that failed: later ones fail with it too
+    int lock;                   // a second descriptor of the file, or -1
+    bool placed, traded, alone; // it has the name; an old file has the temporary one; there was no old file
+    char *path;                 // as given; NULL for standard output
+    char *target;               // where the rename goes: path with symbolic links followed
+    char *temporary;            // the file under construction; owned by `unfinished` once registered
     size_t used;
     uint8_t *buffer;
 };
@@ -93,6 +95,8 @@ static void unfinished_drop(struct output *out) {
 static void output_free(struct output *out) {
     if (out->owns_fd && out->fd >= 0)
         system_close(out->fd);
+    if (out->lock >= 0)
+        system_close(out->lock);
     unfinished_drop(out);
     free(out->path);
     free(out->target);
@@ -133,7 +137,7 @@ static void remove_leftover(const char *path) {
     if (fd < 0)
         return;
     if (system_flock(fd, LOCK_EX | LOCK_NB) == 0 && system_fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-        descriptor_is_at(fd, path))
+        descriptor_has_name(fd))
         system_unlink(path);
     system_close(fd);
 }
@@ -163,12 +167,12 @@ static int clear_leftovers(const char *target) {
 
 // False where another process, clearing, got between the creation and the lock, and removed the file. A file
 // system without locks leaves it unlocked, and nothing is cleared there.
-static bool lock_temporary(int fd, const char *path) {
+static bool lock_temporary(int fd) {
     int result;
     do
         result = system_flock(fd, LOCK_EX);
     while (result != 0 && errno == EINTR);
-    return result != 0 || descriptor_is_at(fd, path);
+    return result != 0 || descriptor_has_name(fd);
 }
 
 // ---- a file under construction ----
@@ -188,7 +192,7 @@ static int open_temporary(struct output *out) {
         if (!out->temporary)
             return ERROR_SYSTEM;
         out->fd = path_open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (out->fd >= 0 ? lock_temporary(out->fd, out->temporary) : errno != EEXIST)
+        if (out->fd >= 0 ? lock_temporary(out->fd) : errno != EEXIST)
             break;
         if (out->fd >= 0)
             system_close(out->fd);
@@ -227,7 +231,7 @@ int output_open(struct output **result, const char *path, bool binary) {
     if (!out)
         return ERROR_SYSTEM;
     out->fd = STDOUT_FILENO;
-    out->slot = -1;
+    out->slot = out->lock = -1;
     int code = OK;
     if (path && strcmp(path, "-") != 0) {
         out->fd = -1;
@@ -316,39 +320,54 @@ static int sync_and_close(struct output *out) {
     return code;
 }
 
-// The new file takes the name. It trades places with an old one, which goes only when the folder is known to be on
-// disk; until then a failure takes the new file back.
+// The new file takes the name. It trades places with an old one, which goes only when all is known to be on disk.
 static int put_in_place(struct output *out) {
-    bool traded = system_exchange(out->temporary, out->target) == 0, absent = !traded && errno == ENOENT;
-    // No old file, or a file system that cannot trade.
-    if (!traded && !absent && errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+    out->traded = system_exchange(out->temporary, out->target) == 0;
+    out->alone = !out->traded && errno == ENOENT;
+    bool able = out->traded || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP);
+    if (!out->traded && ((able && !out->alone) || system_rename(out->temporary, out->target) != 0))
         return error_set_errno(ERROR_SYSTEM, "%s: cannot rename %s to it", out->path, out->temporary);
-    if (!traded && system_rename(out->temporary, out->target) != 0)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot rename %s to it", out->path, out->temporary);
-    int code = path_sync_parent(out->target);
-    if (code == OK && traded)
+    out->placed = true;
+    return OK;
+}
+
+// The old file is back, or none is there; not where the file system could not trade.
+static void take_back(struct output *out, int code) {
+    if (out->placed && (out->traded  ? system_exchange(out->temporary, out->target) != 0
+                        : out->alone ? system_unlink(out->target) != 0
+                                     : true))
+        error_prefix(code, "%s: is the new file, but a power cut may lose it", out->path);
+}
+
+static void settle(struct output *out) {
+    if (out->traded)
         system_unlink(out->temporary);
-    if (code == OK)
-        unfinished_drop(out);
-    else if (traded ? system_exchange(out->temporary, out->target) != 0
-                    : !absent || system_unlink(out->target) != 0)
-        error_prefix(code, "%s: is the new file, but may be lost in a power cut", out->path);
+    unfinished_drop(out);
+    output_free(out);
+}
+
+int output_commit_all(struct output **outs, int count) {
+    int code = OK;
+    for (int i = 0; i < count && code == OK; i++) {
+        // A second descriptor keeps the lock until the temporary name is gone.
+        outs[i]->lock = outs[i]->temporary ? fcntl(outs[i]->fd, F_DUPFD_CLOEXEC, 0) : -1;
+        code = sync_and_close(outs[i]);
+    }
+    for (int i = 0; i < count && code == OK; i++)
+        code = outs[i]->temporary ? put_in_place(outs[i]) : OK;
+    for (int i = 0; i < count && code == OK; i++)
+        code = outs[i]->temporary ? path_sync_parent(outs[i]->target) : OK;
+    for (int i = count; i-- > 0 && code != OK;) {
+        take_back(outs[i], code);
+        output_abort(outs[i]);
+    }
+    for (int i = 0; i < count && code == OK; i++)
+        settle(outs[i]);
     return code;
 }
 
 int output_commit(struct output *out) {
-    // A second descriptor keeps the lock until the temporary name is gone.
-    int lock = out->temporary ? fcntl(out->fd, F_DUPFD_CLOEXEC, 0) : -1;
-    int code = sync_and_close(out);
-    if (code == OK && out->temporary)
-        code = put_in_place(out);
-    if (code != OK)
-        output_abort(out);
-    else
-        output_free(out);
-    if (lock >= 0)
-        system_close(lock);
-    return code;
+    return output_commit_all(&out, 1);
 }
 
 void output_abort(struct output *out) {

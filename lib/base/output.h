@@ -1,5 +1,5 @@
 // For lib/base alone: files under construction, whose names signals and failed exits clear; calls that outlast
-// signals; the end of the log.
+// signals.
 #ifndef TACIT_BASE_OUTPUT_H
 #define TACIT_BASE_OUTPUT_H
 
@@ -11,8 +11,5 @@ void output_remove_unfinished(void);
 // open() and fsync() as errno reports them, begun again after a signal; a file system that knows no fsync is fine.
 int path_open(const char *path, int flags, mode_t mode);
 int descriptor_sync(int fd);
-
-// Close --log; ERROR_SYSTEM where the kernel reports a lost write only now.
-int log_close(void);
 
 #endif

@@ -300,7 +300,8 @@ static int run(struct tool *tool, int uses, int argc, char **argv, char **operan
         code = settle_common(uses);
     if (code == OK)
         return tool->run(count, operands);
-    error_set(code, "%s; try '%s%s --help'", error_message(), prefix, name);
+    if (code == ERROR_USAGE)
+        error_set(code, "%s; try '%s%s --help'", error_message(), prefix, name);
     return code;
 }
 
@@ -323,8 +324,6 @@ int tool_main(struct tool *tool, int uses, int argc, char **argv) {
         common.device = device;
     char **operands = memory_new((size_t)argc + 1, sizeof *operands);
     int code = operands ? run(tool, uses, argc, argv, operands) : ERROR_SYSTEM;
-    if (code == OK)
-        code = log_close();
     if (code == OK)
         code = close_standard_output();
     if (code != OK) {

@@ -1,6 +1,7 @@
 #include "kernels/kernels.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <dlfcn.h>
@@ -35,7 +36,7 @@ static bool cuda_path(const char *folder, char *path, size_t size) {
         return false;
     slash[1] = 0;
     int length = snprintf(path, size, "%s%s%s", self, folder, cuda_library);
-    return length > 0 && (size_t)length < size && access(path, R_OK) == 0;
+    return length > 0 && (size_t)length < size && path_exists(path);
 }
 
 static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {

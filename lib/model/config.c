@@ -78,8 +78,8 @@ static const json_t *member(const json_t *object, const char *key) {
 }
 
 static int refuse(const char *key, const json_t *value) {
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    int code = error_set(ERROR_INPUT, "key '%s': %.80s is not supported", key, text ? text : "this value");
+    char *text = json_text(value, JSON_COMPACT);
+    int code = text ? error_set(ERROR_INPUT, "key '%s': %.80s is not supported", key, text) : ERROR_SYSTEM;
     free(text);
     return code;
 }
@@ -364,9 +364,8 @@ int model_config_write(const struct model_config *c, const char *path) {
     char *text = NULL;
     struct buffer file = {0};
     if (!code) {
-        text = json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits_needed(c)));
-        code =
-            text ? buffer_append_format(&file, "%s\n", text) : error_set(ERROR_SYSTEM, "%s: out of memory", path);
+        text = json_text(object, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits_needed(c)));
+        code = text ? buffer_append_format(&file, "%s\n", text) : error_prefix(ERROR_SYSTEM, "%s", path);
     }
     if (!code)
         code = file_write(path, file.data, file.size);

@@ -1,7 +1,7 @@
 #include "stream/domains.h"
 #include "base/error.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +15,7 @@ static bool name_is_valid(const char *name, size_t size) {
     for (size_t i = 0; i < size; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return false;
-    json_t *text = json_stringn(name, size); // NULL where it is not UTF-8
-    json_decref(text);
-    return text != NULL;
+    return json_is_utf8(name, size);
 }
 
 // The slot that holds the name, or the empty one where it belongs. The table is never full.

@@ -164,12 +164,15 @@ int stream_add_parent(struct stream_writer *w, struct stream *from);
 // The corpus digest of a stream that starts a corpus (tokenize); without it and without parents, the content.
 void stream_set_corpus(struct stream_writer *w, const struct digest *corpus);
 
-// Write the end frame and sync, so that only the rename is left to stream_commit: where several outputs must
-// appear together, seal all, then commit all. On failure the writer is still the caller's to abort.
+// Write the end frame and sync, so that only the rename is left to stream_commit. On failure the writer is still
+// the caller's to abort.
 int stream_seal(struct stream_writer *w);
 
 // Write the end frame, commit the output, free the writer (also on failure). digest may be NULL.
 int stream_commit(struct stream_writer *w, struct digest *content);
+// All outputs appear, or none: the writers are freed and NULL then; or, on a failure before the end frames are all
+// written, still the caller's to abort.
+int stream_commit_all(struct stream_writer **writers, uint32_t count);
 void stream_abort(struct stream_writer *w); // NULL is allowed
 
 enum { STREAM_LEVEL_DEFAULT = 1 };

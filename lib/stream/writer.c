@@ -400,6 +400,24 @@ int stream_commit(struct stream_writer *w, struct digest *content) {
     return code;
 }
 
+int stream_commit_all(struct stream_writer **writers, uint32_t count) {
+    struct output **outs = memory_new(count, sizeof *outs);
+    int code = outs ? OK : ERROR_SYSTEM;
+    for (uint32_t i = 0; i < count && code == OK; i++) {
+        code = stream_seal(writers[i]);
+        outs[i] = writers[i]->out;
+    }
+    if (code == OK) {
+        code = output_commit_all(outs, (int)count);
+        for (uint32_t i = 0; i < count; i++) {
+            release(writers[i]);
+            writers[i] = NULL;
+        }
+    }
+    free(outs);
+    return code;
+}
+
 void stream_abort(struct stream_writer *w) {
     if (!w)
         return;

@@ -311,10 +311,10 @@ int vocabulary_load(struct vocabulary **out, const char *path) {
 
 static int append_quoted(struct buffer *b, const char *text) {
     json_t *value = json_string(text);
-    char *quoted = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    char *quoted = json_text(value, 0);
     json_decref(value);
     if (!quoted)
-        return error_set(ERROR_SYSTEM, "out of memory: writing json");
+        return ERROR_SYSTEM;
     int code = buffer_append_string(b, quoted);
     free(quoted);
     return code;

@@ -99,21 +99,14 @@ static int distribute(struct split *s, const struct shard_job *job) {
     return code;
 }
 
-// All are complete and on the disk before the first takes its name.
 static int commit_all(struct split *s) {
     int code = OK;
     for (uint32_t e = 0; code == OK && e < s->experts; e++) {
         code = stream_add_parent(s->outs[e], s->in);
         if (code == OK)
             code = stream_add_parent(s->outs[e], s->assignment);
-        if (code == OK)
-            code = stream_seal(s->outs[e]);
     }
-    for (uint32_t e = 0; code == OK && e < s->experts; e++) {
-        code = stream_commit(s->outs[e], NULL);
-        s->outs[e] = NULL;
-    }
-    return code;
+    return code == OK ? stream_commit_all(s->outs, s->experts) : code;
 }
 
 int shard_split(const struct shard_job *job, const char *pattern) {

@@ -208,14 +208,18 @@ static int write_tails(struct packer *p) {
 int packer_commit(struct packer *p) {
     int code = write_tails(p);
     struct digest corpus = digest_final(p->corpus);
+    struct stream_writer **writers = memory_new((size_t)p->part_count, sizeof *writers);
+    if (code == OK && !writers)
+        code = ERROR_SYSTEM;
     for (int i = 0; i < p->part_count && code == OK; i++) {
         stream_set_corpus(p->parts[i].writer, &corpus);
-        code = stream_seal(p->parts[i].writer);
+        writers[i] = p->parts[i].writer;
     }
-    for (int i = 0; i < p->part_count && code == OK; i++) {
-        struct stream_writer *writer = p->parts[i].writer;
-        p->parts[i].writer = NULL;
-        code = stream_commit(writer, NULL);
+    if (code == OK) {
+        code = stream_commit_all(writers, (uint32_t)p->part_count);
+        for (int i = 0; i < p->part_count; i++)
+            p->parts[i].writer = writers[i];
     }
+    free(writers);
     return code;
 }

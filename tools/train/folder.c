@@ -3,10 +3,12 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/tool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +62,7 @@ static int take_lock(struct folder *f) {
         else if (system_flock(fd, LOCK_EX | LOCK_NB) != 0)
             code = errno == EWOULDBLOCK ? refuse_holder(f, fd)
                                         : error_set_errno(ERROR_SYSTEM, "%s: cannot lock", path);
-        else if (descriptor_is_at(fd, path)) // a run that ended removed its own
+        else if (descriptor_has_name(fd)) // a run that ended removed its own
             f->lock = fd;
         if (fd >= 0 && f->lock != fd)
             system_close(fd);
@@ -79,15 +81,19 @@ static int remove_all_but_lock(void *context, const char *path, const char *name
 // Remove CKPT.part (where `whole`, with all that it holds). The lock goes last, and then a newcomer may take the
 // folder at once: it is no longer ours.
 static int remove_part(struct folder *f, bool whole) {
-    char *path = path_join(f->part, "lock");
-    int code = path ? OK : ERROR_SYSTEM;
+    char path[PATH_MAX];
+    int code = OK;
+    if ((size_t)snprintf(path, sizeof path, "%s/current", f->part) >= sizeof path)
+        return error_set(ERROR_SYSTEM, "%s: name too long", f->part);
+    if (whole && system_unlink(path) != 0 && errno != ENOENT) // first: what is left then is no run to go on with
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
     if (code == OK && whole)
         code = directory_each(f->part, remove_all_but_lock, NULL);
+    snprintf(path, sizeof path, "%s/lock", f->part);
     if (code == OK && system_unlink(path) != 0 && errno != ENOENT)
         code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", path);
     if (code == OK && system_rmdir(f->part) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT)
         code = error_set_errno(ERROR_SYSTEM, "%s: cannot remove", f->part);
-    free(path);
     return code;
 }
 
@@ -315,38 +321,62 @@ static int move_snapshots(const struct folder *f) {
     return code;
 }
 
-// Rename the current generation to CKPT; an older CKPT trades places with it where the file system can do that
-// in one step, and is moved aside first where it cannot.
-static int put_in_place(const struct folder *f) {
-    if (!path_exists(f->final))
-        return path_rename(f->current, f->final);
-    if (system_exchange(f->current, f->final) == 0)
-        return OK;
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot replace", f->final);
-    char *aside = path_join(f->part, "replaced");
-    int code = aside ? directory_remove(aside) : ERROR_SYSTEM;
-    if (code == OK)
-        code = path_rename(f->final, aside);
-    if (code == OK)
-        code = path_rename(f->current, f->final);
-    free(aside);
+// How CKPT became the current generation.
+struct placement {
+    bool placed, traded; // an older CKPT took the generation's place
+    char *aside;         // or went here, where the file system cannot trade; NULL: there was none
+};
+
+static int put_in_place(const struct folder *f, struct placement *p) {
+    *p = (struct placement){0};
+    if (path_exists(f->final)) {
+        p->traded = p->placed = system_exchange(f->current, f->final) == 0;
+        if (p->traded)
+            return OK;
+        if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+            return error_set_errno(ERROR_SYSTEM, "%s: cannot replace", f->final);
+        p->aside = path_join(f->part, "replaced");
+        int code = p->aside ? directory_remove(p->aside) : ERROR_SYSTEM;
+        if (code == OK)
+            code = path_rename(f->final, p->aside);
+        if (code != OK)
+            return code;
+    }
+    int code = path_rename(f->current, f->final);
+    p->placed = code == OK;
     return code;
+}
+
+// A failure leaves the older CKPT, or none, and the generation for --resume.
+static void take_back(const struct folder *f, const struct placement *p, int code) {
+    bool back = !p->placed ||
+                (p->traded ? system_exchange(f->current, f->final) : system_rename(f->final, f->current)) == 0;
+    if (back && p->aside)
+        back = system_rename(p->aside, f->final) == 0 || errno == ENOENT;
+    if (!back)
+        error_prefix(code, "%s: is complete, but a power cut may lose it", f->final);
 }
 
 int folder_finish(struct folder *f, int64_t keep) {
     int code = prune(f, keep); // a run that was killed while it advanced left one more
     if (code == OK)
         code = move_snapshots(f);
-    if (code == OK)
-        code = put_in_place(f);
-    if (code == OK)
-        code = path_sync_parent(f->final);
-    if (code == OK)
-        code = remove_part(f, true);
     if (code == OK) {
-        free(f->current);
-        f->current = NULL;
+        struct placement p;
+        code = put_in_place(f, &p);
+        if (code == OK)
+            code = path_sync_parent(f->final);
+        if (code != OK)
+            take_back(f, &p, code);
+        free(p.aside);
     }
-    return code;
+    if (code != OK)
+        return code;
+    free(f->current);
+    f->current = NULL;
+    if (remove_part(f, true) == OK)
+        unlock(f); // from now on the name is a newcomer's
+    else
+        tool_notice("%s is complete, but of the run is left: %s", f->final, error_message());
+    return OK;
 }

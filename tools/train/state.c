@@ -10,8 +10,6 @@
 
 enum { STATE_LIMIT = 1 << 20, TOKENIZER_LIMIT = 1 << 29, STATE_VERSION = 1 };
 
-static const char out_of_memory[] = "out of memory: writing json";
-
 // ---- writing ----
 
 static json_t *describe_state(const struct training *t) {
@@ -29,9 +27,9 @@ static json_t *describe_state(const struct training *t) {
 
 static int write_state(const struct training *t, const char *directory) {
     json_t *state = describe_state(t);
-    char *text = state ? json_dumps(state, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
-    char *path = path_join(directory, "state.json");
-    int code = text && path ? file_write(path, text, strlen(text)) : error_set(ERROR_SYSTEM, out_of_memory);
+    char *text = json_text(state, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    char *path = text ? path_join(directory, "state.json") : NULL;
+    int code = path ? file_write(path, text, strlen(text)) : ERROR_SYSTEM;
     json_decref(state);
     free(text);
     free(path);
