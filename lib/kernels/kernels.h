@@ -129,7 +129,8 @@ struct kernels {
                    int direction);
 
     // ---- causal attention, blockwise: out = softmax(q k^T / sqrt(D)) v ----
-    // out c [G B S, A D]; lse float32 [G B, A, S], the log-sum-exp of each row (kept for the backward pass)
+    // out c [G B S, A D]; lse float32 [G B, A, S], the log-sum-exp of each row (kept for the backward pass; NULL
+    // in inference)
     void (*attention_forward)(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                               int models);
     // dqkv c like qkv, from dout c like out

@@ -42,7 +42,7 @@ struct model_widths model_widths(const struct model_config *c);
 struct layer_buffers {
     dptr x;                                     // f32 [G,R,H]: the residual stream in front of the attention
     dptr normed, mean, rstd;                    // c [G,R,H], f32 [G,R], f32 [G,R]
-    dptr qkv, lse, attention;                   // c [G,R,(A+2K)D], f32 [G B,A,S], c [G,R,A D]
+    dptr qkv, lse, attention;                   // c [G,R,(A+2K)D], f32 [G B,A,S] (NULL in inference), c [G,R,A D]
     dptr mlp_x, mlp_normed, mlp_mean, mlp_rstd; // the same in front of the MLP
     dptr mlp_in;  // c: smalltalk [G,R,F] the GELU's slope (NULL in inference); llama [G,R,2F] gate and up
     dptr mlp_mid; // c [G,R,F], what the MLP's last product reads

@@ -94,7 +94,6 @@ static void take_layers_inference(struct model *m, struct arena *a, size_t rows)
     take_norm(a, rows, h, size, &m->normed, &m->mean, &m->rstd);
     dptr wide = take(a, rows * (size_t)larger(w.qkv, w.mlp_in), size);
     dptr mid = take(a, rows * (size_t)(llama ? larger(w.attention, c->feed_forward) : w.attention), size);
-    dptr lse = take(a, rows * (size_t)c->heads, sizeof(float));
     for (int l = 0; a->base && l < c->layers; l++)
         m->layers[l] = (struct layer_buffers){
             .x = m->x,
@@ -102,7 +101,6 @@ static void take_layers_inference(struct model *m, struct arena *a, size_t rows)
             .mean = m->mean,
             .rstd = m->rstd,
             .qkv = wide,
-            .lse = lse,
             .attention = mid,
             .mlp_x = m->x,
             .mlp_normed = m->normed,

@@ -142,8 +142,8 @@ static INLINE void forward_group(const struct forward *q, int i, int thread, boo
         query_block(&f, h, block, scale, most, sum, half);
         unpack_turned(q->out + ((first_row + row) * out_width + head * h->size) * size, out_width, f.result, 1,
                       count, h->size, half);
-        float *lse = q->lse + (sequence * (size_t)a->heads + head) * h->length + row;
-        for (size_t lane = 0; lane < count; lane++)
+        float *lse = q->lse ? q->lse + (sequence * (size_t)a->heads + head) * h->length + row : NULL;
+        for (size_t lane = 0; lse && lane < count; lane++)
             lse[lane] = most[lane / 16][lane % 16] * 0.693147181f + logf(sum[lane / 16][lane % 16]);
     }
 }
