@@ -46,6 +46,7 @@ unit() {
 @test "stream: what was written is what is read, in any order and through pipes" { unit stream_roundtrip; }
 @test "stream: every flipped bit, truncation and moved frame is an error with its place" { unit stream_damage; }
 @test "stream: hostile lengths, counts and headers are refused and allocate nothing" { unit stream_hostile; }
+@test "stream: threads change neither records nor errors, and nothing waits for a stalled pipe" { unit stream_threads; }
 
 @test "train: an epoch takes every sequence once, and a feed goes on where it stopped" { unit train_feed; }
 @test "route: float16 is rounded to nearest even" { unit route_half; }

@@ -53,11 +53,11 @@ static int load(struct stream *s, uint64_t n) {
     if (!c)
         return ERROR_SYSTEM;
     c->number = n;
-    int code = stream_load_frame(s, n, &c->frame);
+    int code = stream_decode_frame(s, n, &c->frame, s->zstd);
     if (code != OK) {
         frame_release(&c->frame);
         free(c);
-        return code;
+        return stream_failed(s, code, n, s->end.offsets[n]);
     }
     c->bytes = frame_memory(&c->frame);
     if (c->frame.raw)

@@ -220,6 +220,7 @@ int stream_open(struct stream **result, const char *path, unsigned kinds) {
 void stream_close(struct stream *s) {
     if (!s)
         return;
+    ahead_release(&s->ahead);
     if (s->source.map)
         system_munmap((void *)(uintptr_t)s->source.map, s->source.size);
     if (s->source.fd >= 0)

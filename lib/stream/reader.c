@@ -61,21 +61,20 @@ static int check_entry(const struct stream *s, uint64_t n, const struct frame_by
     return OK;
 }
 
-int stream_load_frame(struct stream *s, uint64_t n, struct frame *f) {
+int stream_decode_frame(const struct stream *s, uint64_t n, struct frame *f, ZSTD_DCtx *zstd) {
     struct frame_bytes b;
     struct index_entry e;
-    s->source.position = s->end.offsets[n];
-    int code = source_frame(&s->source, &b);
+    struct source source = s->source; // a view of the mapped file
+    source.position = s->end.offsets[n];
+    int code = source_frame(&source, &b);
     if (code == OK)
         code = check_entry(s, n, &b);
     if (code == OK)
-        code = frame_decode(f, &s->header, &b, s->end.domains_before[n], s->zstd);
+        code = frame_decode(f, &s->header, &b, s->end.domains_before[n], zstd);
     end_entry(&s->end, n, &e);
     if (code == OK && f->domains != e.domains)
         code = error_set(ERROR_INPUT, "%u new domains, %u in the index", f->domains, e.domains);
-    if (code == OK)
-        code = domains_compare(&s->end.domains, s->end.domains_before[n], f->names);
-    return code == OK ? OK : stream_failed(s, code, n, s->end.offsets[n]);
+    return code == OK ? domains_compare(&s->end.domains, s->end.domains_before[n], f->names) : code;
 }
 
 // Content digest and totals of the frame in hand.
@@ -121,58 +120,47 @@ static int end_pipe(struct stream *s, const struct frame_bytes *b) {
 }
 
 static int next_pipe_frame(struct stream *s) {
-    struct frame_bytes b;
-    uint64_t offset = s->source.position;
-    if (s->frame.records > 0) { // the frame in hand goes
-        s->frame.records = 0;
-        s->source.filled = 0;
-    }
-    int code = source_frame(&s->source, &b);
-    if (code == OK && b.header.number != s->next_frame)
-        code = error_set(ERROR_INPUT, "frame %" PRIu64 " stands where %" PRIu64 " was expected", b.header.number,
-                         s->next_frame);
-    if (code == OK && b.header.end)
-        return end_pipe(s, &b);
-    if (code == OK)
-        code = frame_decode(&s->frame, &s->header, &b, s->domains.count, s->zstd);
+    const struct frame_bytes *b = &s->ahead.bytes;
+    int code = ahead_take(s, s->domains.count);
+    if (code == OK && b->header.end)
+        return end_pipe(s, b);
     if (code == OK)
         code = domains_decode(&s->domains, s->frame.names);
     if (code != OK)
-        return stream_failed(s, code, s->next_frame, offset);
+        return stream_failed(s, code, s->next_frame, s->ahead.offset);
     uint8_t entry[INDEX_ENTRY_SIZE];
-    index_entry_encode(entry, &(struct index_entry){.length = (uint32_t)frame_length(&b.header),
-                                                    .records = b.header.records,
+    index_entry_encode(entry, &(struct index_entry){.length = (uint32_t)frame_length(&b->header),
+                                                    .records = b->header.records,
                                                     .domains = s->frame.domains,
-                                                    .hash = b.hash});
+                                                    .hash = b->hash});
     XXH3_64bits_update(s->index, entry, sizeof entry);
-    // The bytes stay in the buffer for the records; only the count of bytes goes on.
-    s->source.position += frame_length(&b.header);
-    s->next_frame++;
-    count_frame(s);
     return OK;
 }
 
 static int next_file_frame(struct stream *s) {
-    s->frame.records = 0;
-    if (s->next_frame == s->end.frames) {
+    uint64_t n = s->next_frame;
+    if (n == s->end.frames) {
         if (s->complete)
             return check_content(s);
         s->ended = true;
         return OK;
     }
-    int code = stream_load_frame(s, s->next_frame, &s->frame);
-    if (code != OK)
-        return code;
-    s->next_frame++;
-    if (s->complete)
-        count_frame(s);
-    return OK;
+    int code = ahead_take(s, s->end.domains_before[n]);
+    return code == OK ? OK : stream_failed(s, code, n, s->ahead.offset);
 }
 
 // Load the next frame; ended where there is none.
 static int next_frame(struct stream *s) {
     s->at = 0;
-    return s->seekable ? next_file_frame(s) : next_pipe_frame(s);
+    s->frame.records = 0; // the frame in hand goes
+    int code = s->seekable ? next_file_frame(s) : next_pipe_frame(s);
+    if (code != OK || s->ended)
+        return code;
+    s->next_frame++;
+    code = ahead_start(s, s->domains.count);
+    if (code == OK && s->complete)
+        count_frame(s);
+    return code;
 }
 
 // ---- records ----

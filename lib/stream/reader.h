@@ -2,6 +2,7 @@
 #ifndef TACIT_STREAM_READER_H
 #define TACIT_STREAM_READER_H
 
+#include "stream/ahead.h"
 #include "stream/source.h"
 
 struct cached_frame; // random access, cache.c
@@ -18,6 +19,7 @@ struct stream {
 
     // Sequential reading: the frame in hand, the next record in it, and its ordinal in the stream.
     struct frame frame;
+    struct ahead ahead;
     uint32_t at;
     uint64_t next_frame, ordinal, begin, stop;
     uint32_t domains_seen;
@@ -38,8 +40,8 @@ int stream_failed(struct stream *s, int code, uint64_t frame, uint64_t byte);
 int stream_open_source(struct stream *s);
 // Verify what follows the data frames; `b` is the end frame at the current position.
 int stream_read_end(struct stream *s, const struct frame_bytes *b);
-// Read, verify and decode data frame n of a seekable stream.
-int stream_load_frame(struct stream *s, uint64_t n, struct frame *f);
+// Read, verify and decode data frame n of a seekable stream; any thread may do it, with a context of its own.
+int stream_decode_frame(const struct stream *s, uint64_t n, struct frame *f, ZSTD_DCtx *zstd);
 void stream_cache_release(struct stream *s);
 
 #endif

@@ -1,4 +1,5 @@
 #include "stream/source.h"
+#include "base/background.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -25,11 +26,13 @@ static int take_from_pipe(struct source *s, size_t size) {
         if (s->filled == s->capacity && source_grow(s) != OK)
             return ERROR_SYSTEM;
         size_t room = s->capacity < size ? s->capacity : size, wanted = room - s->filled, got;
-        int code = input_read(s->fd, s->buffer + s->filled, wanted, &got);
+        if (!background_await(s->fd))
+            return error_set(ERROR_SYSTEM, "interrupted");
+        int code = input_read_some(s->fd, s->buffer + s->filled, wanted, &got);
         if (code != OK)
             return code;
         s->filled += got;
-        if (got < wanted)
+        if (got == 0)
             break;
     }
     return OK;

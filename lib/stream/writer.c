@@ -1,5 +1,6 @@
 // Writing: records gather in a frame, frames go out with their hashes, the end frame closes the stream.
 #include "stream/writer.h"
+#include "base/background.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "stream/frame.h"
@@ -8,13 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVEL_MOST = 19, COLUMNS_SIZE = 33, UNUSED = UINT32_MAX };
+enum { LEVEL_MOST = 19, COLUMNS_SIZE = 33, UNUSED = UINT32_MAX, FRAMES_BEFORE = 2 };
 
 // Indices of a source's domains in the writer's table, so that a name is looked up once per source.
 struct domain_map {
     uint64_t source; // stream.serial
     uint32_t count;
     uint32_t *indices;
+};
+
+// A frame on its way out: its raw content behind the room for its header, and what the index will say of it.
+struct leaving {
+    struct buffer raw;
+    struct frame_header header;
+    struct index_entry entry;
+    bool pending;
 };
 
 struct stream_writer {
@@ -38,10 +47,15 @@ struct stream_writer {
 
     struct record *records; // of the frame under construction; domain is the file's number
     uint32_t record_count, record_capacity;
-    struct buffer frame;  // its header and payload, and when it closes its columns
-    struct buffer stored; // header and compressed content
+    struct buffer frame; // its header and payload, and when it closes its columns
     struct buffer index;
     uint64_t frames;
+
+    // While records gather in one frame, a thread compresses, hashes and writes the one before (where there are
+    // enough of them). Until end_leaving() it has these, and zstd, out and position.
+    struct background *thread;
+    struct leaving leaving;
+    struct buffer stored; // header and compressed content
 
     struct digest *parents;
     uint32_t parent_count;
@@ -115,33 +129,35 @@ void stream_writer_trust(struct stream_writer *w) {
 
 // ---- frames ----
 
+// Compress the content behind the room for the header, where that makes it smaller.
+static int compress_frame(struct stream_writer *w, const struct buffer *raw, struct frame_header *header) {
+    size_t size = raw->size - FRAME_HEADER_SIZE, bound = ZSTD_compressBound(size);
+    buffer_clear(&w->stored);
+    int code = buffer_reserve(&w->stored, FRAME_HEADER_SIZE + bound);
+    if (code != OK)
+        return code;
+    size_t got = ZSTD_compressCCtx(w->zstd, w->stored.data + FRAME_HEADER_SIZE, bound,
+                                   raw->data + FRAME_HEADER_SIZE, size, w->level);
+    if (ZSTD_isError(got))
+        return error_set(ERROR_SYSTEM, "%s: compressing failed: %s", output_name(w->out), ZSTD_getErrorName(got));
+    header->compressed = got < size;
+    header->stored = (uint32_t)(got < size ? got : size);
+    w->stored.size = FRAME_HEADER_SIZE + header->stored;
+    return OK;
+}
+
 // Write header and content as a frame; `raw` holds room for the header, then the content.
 static int write_frame(struct stream_writer *w, struct buffer *raw, struct frame_header *header, uint64_t *hash,
                        uint64_t *length) {
     static const uint8_t zeros[8];
-    struct buffer *out = raw;
     size_t size = raw->size - FRAME_HEADER_SIZE;
     header->raw = header->stored = (uint32_t)size;
-    if (w->level > 0 && size > 0) {
-        size_t bound = ZSTD_compressBound(size);
-        buffer_clear(&w->stored);
-        int code = buffer_reserve(&w->stored, FRAME_HEADER_SIZE + bound);
-        if (code != OK)
-            return code;
-        size_t got = ZSTD_compressCCtx(w->zstd, w->stored.data + FRAME_HEADER_SIZE, bound,
-                                       raw->data + FRAME_HEADER_SIZE, size, w->level);
-        if (ZSTD_isError(got))
-            return error_set(ERROR_SYSTEM, "%s: compressing failed: %s", output_name(w->out),
-                             ZSTD_getErrorName(got));
-        if (got < size) {
-            header->compressed = true;
-            header->stored = (uint32_t)got;
-            w->stored.size = FRAME_HEADER_SIZE + got;
-            out = &w->stored;
-        }
-    }
+    int code = w->level > 0 && size > 0 ? compress_frame(w, raw, header) : OK;
+    if (code != OK)
+        return code;
+    struct buffer *out = header->compressed ? &w->stored : raw;
     frame_header_encode(out->data, header);
-    int code = buffer_append(out, zeros, round_up_8(header->stored) - header->stored);
+    code = buffer_append(out, zeros, round_up_8(header->stored) - header->stored);
     if (code != OK)
         return code;
     *hash = XXH3_64bits(out->data, out->size);
@@ -152,11 +168,54 @@ static int write_frame(struct stream_writer *w, struct buffer *raw, struct frame
     return code == OK ? write_bytes(w, out->data, out->size) : code;
 }
 
+static int write_leaving(void *context) {
+    struct stream_writer *w = context;
+    struct leaving *l = &w->leaving;
+    uint64_t length = 0;
+    int code = write_frame(w, &l->raw, &l->header, &l->entry.hash, &length);
+    l->entry.length = (uint32_t)length;
+    return code;
+}
+
+static int append_entry(struct stream_writer *w) {
+    uint8_t encoded[INDEX_ENTRY_SIZE];
+    index_entry_encode(encoded, &w->leaving.entry);
+    return buffer_append(&w->index, encoded, sizeof encoded);
+}
+
+// Wait until the frame on its way out is written.
+static int end_leaving(struct stream_writer *w) {
+    if (!w->leaving.pending)
+        return OK;
+    w->leaving.pending = false;
+    int code = background_wait(w->thread);
+    return code == OK ? append_entry(w) : code;
+}
+
+// Let the frame under construction leave, once the one before it is gone.
+static int begin_leaving(struct stream_writer *w, const struct frame_header *header, uint32_t domains) {
+    struct leaving *l = &w->leaving;
+    int code = end_leaving(w);
+    if (code == OK && !w->thread && w->frames == FRAMES_BEFORE)
+        code = background_new(&w->thread);
+    if (code != OK)
+        return code;
+    struct buffer empty = l->raw;
+    *l = (struct leaving){.raw = w->frame, .header = *header};
+    l->entry = (struct index_entry){.records = header->records, .domains = domains};
+    w->frame = empty;
+    if (w->thread) {
+        l->pending = true;
+        background_start(w->thread, write_leaving, w);
+        return OK;
+    }
+    code = write_leaving(w);
+    return code == OK ? append_entry(w) : code;
+}
+
 static int end_frame(struct stream_writer *w) {
     struct frame_header header = {.number = w->frames, .records = w->record_count};
     header.payload = (uint32_t)(w->frame.size - FRAME_HEADER_SIZE);
-    struct index_entry entry = {.records = w->record_count, .domains = w->used.count - w->used_written};
-    uint64_t length = 0;
     if (w->record_count == 0)
         return OK;
     int code = frame_encode_columns(&w->frame, w->records, w->record_count);
@@ -166,13 +225,7 @@ static int end_frame(struct stream_writer *w) {
         code = error_set(ERROR_INPUT, "%s: a frame of %zu bytes exceeds %d", output_name(w->out), w->frame.size,
                          FRAME_LIMIT);
     if (code == OK)
-        code = write_frame(w, &w->frame, &header, &entry.hash, &length);
-    if (code == OK) {
-        uint8_t encoded[INDEX_ENTRY_SIZE];
-        entry.length = (uint32_t)length;
-        index_entry_encode(encoded, &entry);
-        code = buffer_append(&w->index, encoded, sizeof encoded);
-    }
+        code = begin_leaving(w, &header, w->used.count - w->used_written);
     w->used_written = w->used.count;
     w->frames++;
     return code == OK ? begin_frame(w) : code;
@@ -361,6 +414,8 @@ static int write_end(struct stream_writer *w) {
 
 int stream_seal(struct stream_writer *w) {
     int code = w->sealed ? OK : end_frame(w);
+    if (code == OK)
+        code = end_leaving(w);
     if (code == OK && !w->sealed)
         code = write_end(w);
     if (code == OK && !w->sealed)
@@ -370,6 +425,7 @@ int stream_seal(struct stream_writer *w) {
 }
 
 static void release(struct stream_writer *w) {
+    background_free(w->thread);
     header_release(&w->header);
     domains_release(&w->domains);
     domains_release(&w->used);
@@ -380,6 +436,7 @@ static void release(struct stream_writer *w) {
     free(w->records);
     free(w->parents);
     buffer_release(&w->frame);
+    buffer_release(&w->leaving.raw);
     buffer_release(&w->stored);
     buffer_release(&w->index);
     ZSTD_freeCCtx(w->zstd);
@@ -421,6 +478,8 @@ int stream_commit_all(struct stream_writer **writers, uint32_t count) {
 void stream_abort(struct stream_writer *w) {
     if (!w)
         return;
+    background_free(w->thread); // before what it writes to
+    w->thread = NULL;
     output_abort(w->out);
     release(w);
 }

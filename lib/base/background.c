@@ -1,0 +1,140 @@
+#include "base/background.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/threads.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { THREADS_MOST = 16, MESSAGE_SIZE = 4096, STACK_SIZE = 1 << 20 };
+
+struct background {
+    pthread_t handle;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int wake; // readable once it is to stop
+    bool busy, stop;
+    int (*job)(void *context);
+    void *context;
+    int code;
+    char message[MESSAGE_SIZE]; // of the job's error: messages belong to threads
+};
+
+static atomic_int started;
+static _Thread_local struct background *current; // in a job
+
+bool background_await(int fd) {
+    if (!current)
+        return true;
+    struct pollfd ready[] = {{.fd = fd, .events = POLLIN}, {.fd = current->wake, .events = POLLIN}};
+    while (poll(ready, 2, -1) < 0)
+        if (errno != EINTR)
+            return true; // the read will tell
+    return !ready[1].revents;
+}
+
+static void *background_main(void *argument) {
+    struct background *b = argument;
+    current = b;
+    pthread_mutex_lock(&b->mutex);
+    for (;;) {
+        while (!b->busy && !b->stop)
+            pthread_cond_wait(&b->changed, &b->mutex);
+        if (!b->busy)
+            break;
+        pthread_mutex_unlock(&b->mutex);
+        b->code = b->job(b->context);
+        if (b->code != OK)
+            snprintf(b->message, sizeof b->message, "%s", error_message());
+        pthread_mutex_lock(&b->mutex);
+        b->busy = false;
+        pthread_cond_broadcast(&b->changed);
+    }
+    pthread_mutex_unlock(&b->mutex);
+    return NULL;
+}
+
+// Signals are for the caller's thread, but for those that a write itself raises.
+static bool start_thread(struct background *b) {
+    sigset_t blocked, old;
+    pthread_attr_t attributes;
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGPIPE);
+    sigdelset(&blocked, SIGXFSZ);
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_sigmask(SIG_BLOCK, &blocked, &old);
+    bool good = pthread_create(&b->handle, &attributes, background_main, b) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attributes);
+    return good;
+}
+
+static void release(struct background *b) {
+    if (b->wake >= 0)
+        close(b->wake);
+    pthread_cond_destroy(&b->changed);
+    pthread_mutex_destroy(&b->mutex);
+    free(b);
+    atomic_fetch_sub(&started, 1);
+}
+
+int background_new(struct background **result) {
+    *result = NULL;
+    if (threads_processors() == 1)
+        return OK;
+    struct background *b = memory_new(1, sizeof *b);
+    if (!b)
+        return ERROR_SYSTEM;
+    pthread_mutex_init(&b->mutex, NULL);
+    pthread_cond_init(&b->changed, NULL);
+    b->wake = eventfd(0, EFD_CLOEXEC);
+    if (atomic_fetch_add(&started, 1) < THREADS_MOST && b->wake >= 0 && start_thread(b))
+        *result = b;
+    else
+        release(b);
+    return OK;
+}
+
+void background_stop(struct background *b) {
+    if (!b)
+        return;
+    pthread_mutex_lock(&b->mutex);
+    b->stop = true;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->mutex);
+    (void)eventfd_write(b->wake, 1);
+}
+
+void background_free(struct background *b) {
+    if (!b)
+        return;
+    background_stop(b);
+    pthread_join(b->handle, NULL);
+    release(b);
+}
+
+void background_start(struct background *b, int (*job)(void *context), void *context) {
+    pthread_mutex_lock(&b->mutex);
+    b->job = job;
+    b->context = context;
+    b->busy = true;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->mutex);
+}
+
+int background_wait(struct background *b) {
+    pthread_mutex_lock(&b->mutex);
+    while (b->busy)
+        pthread_cond_wait(&b->changed, &b->mutex);
+    pthread_mutex_unlock(&b->mutex);
+    return b->code == OK ? OK : error_set(b->code, "%s", b->message);
+}

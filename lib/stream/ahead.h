@@ -1,0 +1,38 @@
+// Reading ahead, for lib/stream alone: while the caller uses one frame, a thread verifies and decodes the next
+// one, and on a pipe another thread reads the one behind that. Short streams, and processes that have enough
+// threads, do without.
+#ifndef TACIT_STREAM_AHEAD_H
+#define TACIT_STREAM_AHEAD_H
+
+#include "base/background.h"
+#include "stream/source.h"
+
+struct stream;
+
+// The bytes of a pipe's frame.
+struct ahead_bytes {
+    uint8_t *buffer;
+    size_t capacity;
+};
+
+struct ahead {
+    struct background *decoder, *reader; // the reader on a pipe only
+    bool tried;                          // to start them
+    bool decoding, reading;              // a job is under way
+    uint64_t number;                     // the frame that is made ready, ...
+    uint64_t offset;                     // ... where it stands, ...
+    uint32_t domains;                    // ... the names in the frames before it, ...
+    struct frame frame;                  // ... and what it becomes
+    struct frame_bytes bytes, incoming;
+    ZSTD_DCtx *zstd;
+    struct ahead_bytes ready, held; // of the frame that is made ready, and of the one in hand
+};
+
+// Put frame s->next_frame in hand, whose names start behind `domains` earlier ones; on a pipe it may be the end
+// frame (s->ahead.bytes tells), which is then still to be read. s->ahead.offset is its place, also on failure.
+int ahead_take(struct stream *s, uint32_t domains);
+// The frame in hand is going to be used: start on the one behind it, if there is one that is wanted.
+int ahead_start(struct stream *s, uint32_t domains);
+void ahead_release(struct ahead *a);
+
+#endif
