@@ -63,7 +63,7 @@ FUZZ_REPLAYS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 .PHONY: all help deps test unit fuzz fuzz-seeds bench kill-campaign bench-kernels install clean asan lint format
 .DEFAULT_GOAL := all
 
-all: $(TOOL_BINARIES)
+all: $(TOOL_BINARIES) man
 
 # ---- compiling ----------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ deps:
 	@bash build-aux/deps $(PACKAGES)
 
 # A build on a machine without a library ends in its package's name, not in a missing header.
-.PHONY: man uninstall deps-check
+.PHONY: deps-check
 deps-check: $(BUILD)/deps
 $(BUILD)/deps: Makefile build-aux/deps | $(filter deps,$(MAKECMDGOALS))
 	@bash build-aux/deps --check $(PACKAGES)
@@ -253,6 +253,7 @@ lint:
 MAN_SOURCES := $(sort $(wildcard man/*.1 man/*.7))
 MAN_PAGES := $(MAN_SOURCES:man/%=$(BUILD)/man/%) $(BUILD)/man/tacit-formats.5
 
+.PHONY: man
 man: $(MAN_PAGES)
 $(BUILD)/man/%: man/% man/common.man build-aux/man-page $(VERSION_STAMP)
 	@mkdir -p $(@D)
@@ -287,6 +288,7 @@ install: all $(LIBRARY) $(MAN_PAGES)
 	$(Q)sed $(PC_VALUES) tacit.pc.in > "$(STAGE)/lib/pkgconfig/tacit.pc"
 	@echo "installed $(words $(TOOLS)) tools as $(STAGE)/bin/tacit-*, with manual, completion, library and headers"
 
+.PHONY: uninstall
 uninstall:
 	$(Q)rm -f $(TOOLS:%="$(STAGE)/bin/tacit-%") $(TOOLS:%="$(COMPLETIONS)/tacit-%") "$(COMPLETIONS)/tacit" \
 	  "$(STAGE)/lib/libtacit.a" "$(STAGE)/lib/pkgconfig/tacit.pc"
@@ -304,7 +306,7 @@ help:
 	@awk '/^## / { sub(/^## /, ""); print }' Makefile pipelines/*.mk
 
 ## Building
-##   make                 every tool into bin/
+##   make                 every tool into bin/, its manual into BUILD/man
 ##   make deps            install what is missing (apt), or name the command
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
 ##   make asan            the test suite under AddressSanitizer and UBSan
@@ -314,6 +316,5 @@ help:
 ##   make bench-kernels   time each kernel
 ##   make install         tools as PREFIX/bin/tacit-NAME, their manual, completion and library
 ##                        (DESTDIR=, PREFIX=/usr/local); make uninstall takes them away
-##   make man             the manual, into BUILD/man
 ##   make clean           remove what was built (runs/ stays)
 ##   variables            V=1 show commands, ARCH=native|x86-64-v3|..., CUDA=0|1, WERROR=1, OPT=-O2
