@@ -75,6 +75,20 @@ balanced_by_hand() {
     done
 }
 
+# Most sequences are decided from a sample of the others; whatever the sample says, the result is the full sort's.
+@test "assign: what is decided without sorting is what sorting would decide" {
+    mkstream scores n=60000 experts=9 o=s.scr
+    assign -q s.scr -o whole.asg
+    run assign -v --memory 900K s.scr -o part.asg
+    assert_match ": [0-9]{4} sequences were sorted, attempt 1"
+    assert_same whole.asg part.asg
+    cat s.scr | assign -q --memory 900K -o part.asg
+    assert_same whole.asg part.asg
+    assign -q --memory 900K --capacity 9000 s.scr -o part.asg
+    assign -q --capacity 9000 s.scr -o whole.asg
+    assert_same whole.asg part.asg
+}
+
 @test "assign: memory stays bounded where the scores are larger" {
     (ulimit -d 14000 && assign --version) > /dev/null 2>&1 || skip "no tool runs in 14 MB here"
     mkstream scores n=60000 experts=64 o=s.scr # 15 MB of scores

@@ -82,21 +82,27 @@ static void check_decisions(uint64_t n, size_t memory) {
     decisions_free(d);
 }
 
+// Items of eight bytes, read twice from the front and from anywhere.
 static void check_spool(uint64_t n, size_t memory) {
     struct spool s;
     uint64_t wrong = 0;
-    CHECK_OK(spool_init(&s, sizeof n, memory));
+    CHECK_OK(spool_init(&s, memory));
     for (uint64_t i = 0; i < n; i++) {
         uint64_t item = i * i;
-        CHECK_OK(spool_add(&s, &item));
+        CHECK_OK(spool_write(&s, &item, sizeof item));
     }
-    CHECK_EQUAL_INT(s.count, n);
-    for (uint64_t i = 0; i < n; i++) {
-        const void *item;
-        uint64_t value;
-        CHECK_OK(spool_next(&s, &item));
-        memcpy(&value, item, sizeof value);
-        wrong += value != i * i;
+    CHECK_EQUAL_INT(s.size, 8 * n);
+    for (int time = 0; time < 2; time++) {
+        CHECK_OK(spool_rewind(&s));
+        for (uint64_t i = 0; i < n; i++) {
+            uint64_t value, other = i * 7919 % n;
+            CHECK_OK(spool_read(&s, &value, sizeof value));
+            wrong += value != i * i;
+            if (i % 16 == 0) {
+                CHECK_OK(spool_read_at(&s, 8 * other, &value, sizeof value));
+                wrong += value != other * other;
+            }
+        }
     }
     CHECK_EQUAL_INT(wrong, 0);
     spool_release(&s);

@@ -1,41 +1,14 @@
-#include "assign.h"
+#include "run.h"
 
-#include "decisions.h"
 #include "labels.h"
-#include "sorter.h"
-#include "spool.h"
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "stream/stream.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-// What a job holds while it runs.
-struct run {
-    struct assign_job *job;
-    const struct stream_header *header;
-    bool scored;        // the input holds scores
-    uint64_t sequences; // N
-    uint64_t *room;     // by expert, for the balanced methods
-    float *row;         // the scores of one sequence
-    uint16_t *chosen;   // K experts
-    float *weights;     // K log-weights
-    uint8_t *payload;   // both, encoded
-};
-
-// One sequence to decide; `record` is NULL where it was gathered.
-struct subject {
-    uint64_t ordinal; // within the slice
-    const float *row; // NULL without scores
-    uint32_t best;
-    const struct record *record;
-};
-
-typedef int chooser(struct run *r, const struct subject *s);
 
 static int choose_room(struct run *r, const struct subject *s) {
     uint32_t e = balanced_choose(s->row, r->job->experts, s->best, r->room);
@@ -75,9 +48,8 @@ static const struct method {
     bool scores;   // needs a score stream
     bool capacity; // experts fill up
     bool count;    // needs the number of sequences before the first decision
-    bool sorted;   // decides in the order of the scores
 } methods[ASSIGN_METHODS] = {
-    [ASSIGN_BALANCED] = {choose_room, .scores = true, .capacity = true, .count = true, .sorted = true},
+    [ASSIGN_BALANCED] = {NULL, .scores = true, .capacity = true, .count = true}, // in the order of the scores
     [ASSIGN_SEQUENTIAL] = {choose_room, .scores = true, .capacity = true, .count = true},
     [ASSIGN_ARGMAX] = {choose_best, .scores = true},
     [ASSIGN_RANDOM] = {choose_random, .count = true},
@@ -118,8 +90,7 @@ static int run_init(struct run *r, struct assign_job *job) {
     return r->room && r->row && r->chosen && r->weights && r->payload ? OK : ERROR_SYSTEM;
 }
 
-// The number of sequences is known: check the slice, and hand out the room.
-static int run_begin(struct run *r, uint64_t sequences) {
+int run_begin(struct run *r, uint64_t sequences) {
     struct assign_job *job = r->job;
     r->sequences = sequences;
     if (!methods[job->method].capacity)
@@ -137,8 +108,7 @@ static int run_begin(struct run *r, uint64_t sequences) {
     return OK;
 }
 
-// The next record and, where there are scores, its row and arg max.
-static int next_subject(struct run *r, struct record *record, struct subject *s, bool *got) {
+int run_next(struct run *r, struct record *record, struct subject *s, bool *got) {
     int rc = stream_next(r->job->in, record, got);
     if (rc != OK || !*got)
         return rc;
@@ -158,13 +128,13 @@ static int next_subject(struct run *r, struct record *record, struct subject *s,
                                    r->job->begin + s->ordinal, record->id);
 }
 
-static void count_choice(struct run *r, const struct subject *s) {
+void run_count(struct run *r, const struct subject *s, uint32_t expert) {
     // without a score stream of these experts (random shares of another number) there is nothing to compare
     const float *row = s->row && r->header->experts == r->job->experts ? s->row : NULL;
-    tally_add(&r->job->tally, row, s->best, r->chosen[0]);
+    tally_add(&r->job->tally, row, s->best, expert);
 }
 
-static int create_output(struct run *r, struct stream_writer **w) {
+int run_create(struct run *r, struct stream_writer **w) {
     const struct assign_job *job = r->job;
     struct stream_header h = {
         .kind = STREAM_ASSIGNMENT,
@@ -185,7 +155,7 @@ static int create_output(struct run *r, struct stream_writer **w) {
     return stream_create(w, job->output, &h, STREAM_LEVEL_DEFAULT);
 }
 
-static int write_choice(struct run *r, struct stream_writer *w, struct record *record) {
+int run_write(struct run *r, struct stream_writer *w, struct record *record) {
     uint32_t k = r->job->topk;
     for (uint32_t i = 0; i < k; i++) {
         store_le(r->payload + 2 * i, r->chosen[i], 2);
@@ -200,7 +170,7 @@ static int write_choice(struct run *r, struct stream_writer *w, struct record *r
     return stream_write_from(w, r->job->in, record);
 }
 
-static int finish_output(struct run *r, struct stream_writer *w, int rc) {
+int run_finish(struct run *r, struct stream_writer *w, int rc) {
     if (w && rc == OK)
         rc = stream_add_parent(w, r->job->in);
     if (w && rc == OK)
@@ -221,127 +191,26 @@ static int run_direct(struct run *r) {
     struct record record;
     struct subject s = {0};
     bool got = true;
-    int rc = create_output(r, &w);
+    int rc = run_create(r, &w);
     while (rc == OK) {
-        rc = next_subject(r, &record, &s, &got);
+        rc = run_next(r, &record, &s, &got);
         if (rc != OK || !got)
             break;
         rc = methods[job->method].choose(r, &s);
         if (rc != OK)
             break;
-        count_choice(r, &s);
-        rc = write_choice(r, w, &record);
+        run_count(r, &s, r->chosen[0]);
+        rc = run_write(r, w, &record);
         s.ordinal++;
     }
-    return finish_output(r, w, rc);
+    return run_finish(r, w, rc);
 }
 
-// ---- gathered ----
+// ---- all ----
 
-struct columns {
-    uint64_t id;
-    uint32_t predicted, bytes, first, group, norm_length;
-    uint16_t domain, choice;
-    uint8_t gold;
-};
-
-static int gather(struct run *r, struct sorter *sorter, struct spool *columns) {
-    bool sorted = methods[r->job->method].sorted;
-    struct record record;
-    struct subject s = {0};
-    bool got;
-    int rc;
-    while ((rc = next_subject(r, &record, &s, &got)) == OK && got) {
-        struct columns c = {.id = record.id,
-                            .predicted = record.predicted,
-                            .bytes = record.bytes,
-                            .first = record.first,
-                            .group = record.group,
-                            .norm_length = record.norm_length,
-                            .domain = record.domain,
-                            .choice = record.choice,
-                            .gold = record.gold};
-        rc = sorter_add(sorter, sorted && s.row ? s.row[s.best] : 0.0f, s.best, r->row);
-        if (rc == OK)
-            rc = spool_add(columns, &c);
-        if (rc != OK)
-            return rc;
-        s.ordinal++;
-    }
-    if (rc == OK)
-        rc = stream_finish(r->job->in);
-    if (rc == OK)
-        rc = stream_check_selection(r->job->in);
-    return rc == OK ? run_begin(r, s.ordinal) : rc;
-}
-
-static int decide(struct run *r, struct sorter *sorter, struct decisions *decisions) {
-    for (uint64_t i = 0; i < r->sequences; i++) {
-        struct sorted_row next;
-        int rc = sorter_next(sorter, &next);
-        if (rc != OK)
-            return rc;
-        struct subject s = {next.ordinal, r->scored ? next.row : NULL, next.best, NULL};
-        rc = methods[r->job->method].choose(r, &s);
-        if (rc == OK)
-            rc = decisions_set(decisions, s.ordinal, r->chosen[0]);
-        if (rc != OK)
-            return rc;
-        count_choice(r, &s);
-    }
-    return OK;
-}
-
-static int write_decisions(struct run *r, struct spool *columns, struct decisions *decisions) {
-    struct stream_writer *w = NULL;
-    int rc = create_output(r, &w);
-    for (uint64_t i = 0; i < r->sequences && rc == OK; i++) {
-        const void *item;
-        uint32_t expert;
-        rc = spool_next(columns, &item);
-        if (rc == OK)
-            rc = decisions_next(decisions, &expert);
-        if (rc != OK)
-            break;
-        struct columns c;
-        memcpy(&c, item, sizeof c);
-        struct record record = {.id = c.id,
-                                .domain = c.domain,
-                                .predicted = c.predicted,
-                                .bytes = c.bytes,
-                                .first = c.first,
-                                .group = c.group,
-                                .choice = c.choice,
-                                .gold = c.gold,
-                                .norm_length = c.norm_length};
-        r->chosen[0] = (uint16_t)expert;
-        rc = write_choice(r, w, &record);
-    }
-    return finish_output(r, w, rc);
-}
-
-static int run_gathered(struct run *r) {
-    struct assign_job *job = r->job;
-    struct sorter *sorter = NULL;
-    struct decisions *decisions = NULL;
-    struct spool columns = {.fd = -1};
-    int rc = sorter_new(&sorter, r->scored ? r->header->experts : 0, job->memory / 4 * 3);
-    if (rc == OK)
-        rc = spool_init(&columns, sizeof(struct columns), job->memory / 8);
-    if (rc == OK)
-        rc = gather(r, sorter, &columns);
-    if (rc == OK)
-        rc = decisions_new(&decisions, r->sequences, job->memory / 8);
-    if (rc == OK)
-        rc = decide(r, sorter, decisions);
-    if (sorter)
-        job->runs = sorter_runs(sorter);
-    sorter_free(sorter);
-    if (rc == OK)
-        rc = write_decisions(r, &columns, decisions);
-    decisions_free(decisions);
-    spool_release(&columns);
-    return rc;
+uint64_t run_selected(const struct run *r) {
+    uint64_t held = stream_count(r->job->in);
+    return (r->job->end < held ? r->job->end : held) - r->job->begin;
 }
 
 int assign_run(struct assign_job *job) {
@@ -352,16 +221,15 @@ int assign_run(struct assign_job *job) {
         return rc;
     rc = run_init(&r, job);
     bool known = stream_seekable(job->in);
-    uint64_t held = known ? stream_count(job->in) : 0;
     if (rc == OK && (job->begin > 0 || job->end != UINT64_MAX))
         rc = stream_select(job->in, job->begin, job->end);
     if (rc == OK && known)
         rc = stream_check_selection(job->in);
     if (rc == OK) {
-        if (m->sorted || (m->count && !known))
-            rc = run_gathered(&r);
+        if (!m->choose || (m->count && !known))
+            rc = run_gathered(&r, m->choose);
         else {
-            rc = m->count ? run_begin(&r, (job->end < held ? job->end : held) - job->begin) : OK;
+            rc = m->count ? run_begin(&r, run_selected(&r)) : OK;
             if (rc == OK)
                 rc = run_direct(&r);
         }

@@ -52,7 +52,9 @@ struct assign_job {
 
     // results; release the tally
     struct tally tally;
-    uint64_t runs; // sorted runs that went to disk
+    uint64_t contested; // sequences that had to be sorted (balanced)
+    int attempts;       // brackets that were tried (balanced)
+    uint64_t runs;      // sorted runs that went to disk
 };
 
 // ERROR_INPUT: a slice past the end, a domain without expert; ERROR_NUMERIC: a sequence whose experts are all at

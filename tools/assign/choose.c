@@ -1,15 +1,14 @@
 #include "assign.h"
 
+#include "rows.h"
+
 #include "base/error.h"
 
 #include <math.h>
 
 int scores_best(const float *row, uint32_t experts, uint32_t *best) {
-    uint32_t b = 0;
-    for (uint32_t e = 1; e < experts; e++)
-        b = row[e] > row[b] ? e : b;
-    *best = b;
-    return row[b] > -INFINITY ? OK : error_set(ERROR_NUMERIC, "every expert's score is -inf");
+    *best = row_best(row, experts);
+    return row[*best] > -INFINITY ? OK : error_set(ERROR_NUMERIC, "every expert's score is -inf");
 }
 
 uint32_t balanced_choose(const float *row, uint32_t experts, uint32_t best, const uint64_t *room) {

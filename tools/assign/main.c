@@ -108,8 +108,9 @@ static int report(const struct assign_job *job) {
         if (t->scored)
             tool_notice(
                 "mean score %.6g nats per token, %.2f%% displaced from the arg max, regret %.6g nats per token",
-                t->chosen / (double)t->scored, 100.0 * (double)t->displaced / (double)t->scored,
-                t->regret / (double)t->scored);
+                tally_mean_score(t), 100.0 * (double)t->displaced / (double)t->scored, tally_regret(t));
+        if (job->attempts)
+            tool_verbose("%" PRIu64 " sequences were sorted, attempt %d", job->contested, job->attempts);
         if (job->runs)
             tool_verbose("%" PRIu64 " sorted runs were spooled", job->runs);
         char *line =

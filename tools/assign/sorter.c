@@ -57,8 +57,7 @@ struct sorter {
     struct merge merge;
 };
 
-// Images that sort ascending as the keys sort descending; -0 and 0 are equal keys and get one image.
-static uint32_t key_image(float key) {
+uint32_t sorter_key(float key) {
     uint32_t u;
     key += 0.0f;
     memcpy(&u, &key, sizeof u);
@@ -114,6 +113,10 @@ int sorter_new(struct sorter **out, uint32_t width, size_t memory) {
     sorter_free(s);
     *out = NULL;
     return ERROR_SYSTEM;
+}
+
+uint64_t sorter_capacity(const struct sorter *s) {
+    return s->capacity;
 }
 
 static void release_gathering(struct sorter *s) {
@@ -199,7 +202,7 @@ int sorter_add(struct sorter *s, float key, uint32_t best, const float *row) {
             return rc;
     }
     size_t place = s->used++;
-    s->entries[place] = (uint64_t)key_image(key) << 32 | place;
+    s->entries[place] = (uint64_t)sorter_key(key) << 32 | place;
     s->best[place] = best;
     memcpy(s->rows + place * s->width, row, s->width * sizeof(float));
     s->added++;

@@ -17,8 +17,12 @@ struct sorted_row {
     const float *row; // its `width` values; valid until the next call
 };
 
+// Images that sort ascending as the keys sort descending; -0 and 0 are equal keys and get one image.
+uint32_t sorter_key(float key);
+
 // Rows of `width` values (0 is allowed); about `memory` bytes are used. sorter_free() it.
 int sorter_new(struct sorter **s, uint32_t width, size_t memory);
+uint64_t sorter_capacity(const struct sorter *s); // rows that stay in memory
 // Add a row under a key, which is no NaN; `best` is handed back with it.
 int sorter_add(struct sorter *s, float key, uint32_t best, const float *row);
 // Take the rows out, exactly as many as were added; the first call ends the adding.

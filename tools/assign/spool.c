@@ -7,18 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-int spool_init(struct spool *s, size_t item, size_t memory) {
-    *s = (struct spool){.item = item, .capacity = memory / item, .fd = -1};
-    if (s->capacity == 0)
-        s->capacity = 1;
-    s->data = memory_new(s->capacity, item);
+int spool_init(struct spool *s, size_t memory) {
+    *s = (struct spool){.capacity = memory > 0 ? memory : 1, .fd = -1};
+    s->data = memory_new(s->capacity, 1);
     return s->data ? OK : ERROR_SYSTEM;
 }
 
 static int spool_spill(struct spool *s) {
     int rc = s->fd < 0 ? scratch_open(&s->fd) : OK;
     if (rc == OK)
-        rc = descriptor_write_at(s->fd, s->spilled * s->item, s->data, s->used * s->item);
+        rc = descriptor_write_at(s->fd, s->spilled, s->data, s->used);
     if (rc != OK)
         return rc;
     s->spilled += s->used;
@@ -26,46 +24,69 @@ static int spool_spill(struct spool *s) {
     return OK;
 }
 
-int spool_add(struct spool *s, const void *item) {
-    if (s->used == s->capacity) {
-        int rc = spool_spill(s);
-        if (rc != OK)
-            return rc;
-    }
-    memcpy(s->data + s->used++ * s->item, item, s->item);
-    s->count++;
-    return OK;
-}
-
-static int spool_fetch(struct spool *s) {
-    uint64_t left = s->spilled - s->fetched;
-    size_t want = left < s->capacity ? (size_t)left : s->capacity, got;
-    int rc = input_read_at(s->fd, s->fetched * s->item, s->data, want * s->item, &got);
-    if (rc != OK)
-        return rc;
-    if (got != want * s->item)
-        return error_set(ERROR_SYSTEM, "scratch file: shorter than what was written to it");
-    s->fetched += want;
-    s->used = want;
-    s->at = 0;
-    return OK;
-}
-
-int spool_next(struct spool *s, const void **item) {
-    int rc = OK;
-    if (!s->reading) {
-        s->reading = true;
-        s->at = 0;
-        if (s->fd >= 0) {
-            rc = spool_spill(s);
-            s->at = s->used = 0;
+int spool_write(struct spool *s, const void *data, size_t size) {
+    const uint8_t *from = data;
+    s->size += size;
+    while (size > 0) {
+        if (s->used == s->capacity) {
+            int rc = spool_spill(s);
+            if (rc != OK)
+                return rc;
         }
+        size_t n = size < s->capacity - s->used ? size : s->capacity - s->used;
+        memcpy(s->data + s->used, from, n);
+        s->used += n;
+        from += n;
+        size -= n;
     }
-    if (rc == OK && s->at == s->used)
-        rc = spool_fetch(s);
-    if (rc == OK)
-        *item = s->data + s->at++ * s->item;
+    return OK;
+}
+
+int spool_rewind(struct spool *s) {
+    s->at = 0;
+    if (s->fd < 0)
+        return OK;
+    int rc = s->reading ? OK : spool_spill(s);
+    s->reading = true;
+    s->begin = 0;
+    s->used = 0;
     return rc;
+}
+
+static int spool_fetch(struct spool *s, uint64_t place, void *data, size_t size) {
+    size_t got;
+    int rc = input_read_at(s->fd, place, data, size, &got);
+    if (rc == OK && got != size)
+        rc = error_set(ERROR_SYSTEM, "scratch file: shorter than what was written to it");
+    return rc;
+}
+
+int spool_read(struct spool *s, void *data, size_t size) {
+    uint8_t *to = data;
+    while (size > 0) {
+        if (s->at == s->used) {
+            s->begin += s->used;
+            uint64_t left = s->size - s->begin;
+            s->used = left < s->capacity ? (size_t)left : s->capacity;
+            s->at = 0;
+            int rc = spool_fetch(s, s->begin, s->data, s->used);
+            if (rc != OK)
+                return rc;
+        }
+        size_t n = size < s->used - s->at ? size : s->used - s->at;
+        memcpy(to, s->data + s->at, n);
+        s->at += n;
+        to += n;
+        size -= n;
+    }
+    return OK;
+}
+
+int spool_read_at(struct spool *s, uint64_t place, void *data, size_t size) {
+    if (s->fd >= 0)
+        return spool_fetch(s, place, data, size);
+    memcpy(data, s->data + place, size);
+    return OK;
 }
 
 void spool_release(struct spool *s) {

@@ -1,5 +1,5 @@
-// A spool: items of one size, added once and read back once in the same order. It keeps up to `memory` bytes
-// of them in memory; what is more goes to an unlinked scratch file.
+// A spool: bytes that are written once and read back in the same order, as often as wanted. It keeps up to
+// `memory` bytes of them in memory; what is more goes to an unlinked scratch file.
 #ifndef TACIT_ASSIGN_SPOOL_H
 #define TACIT_ASSIGN_SPOOL_H
 
@@ -8,20 +8,24 @@
 #include <stdint.h>
 
 struct spool {
-    size_t item, capacity; // bytes of an item; items in `data`
-    size_t used, at;       // items in `data` now; the next one to read
+    size_t capacity;
     uint8_t *data;
-    uint64_t count;            // items added
-    uint64_t spilled, fetched; // items written to and read from the scratch file
-    int fd;                    // -1: nothing was spilled
+    uint64_t size;    // bytes written
+    uint64_t spilled; // of these, how many the scratch file has
+    uint64_t begin;   // place of data[0] among all bytes
+    size_t used, at;  // bytes in `data`; the next one to read
+    int fd;           // -1: nothing was spilled
     bool reading;
 };
 
 // spool_release() it, after a failure too.
-int spool_init(struct spool *s, size_t item, size_t memory);
-int spool_add(struct spool *s, const void *item);
-// The next item, valid until the next call; the first call ends the adding. Call it at most s->count times.
-int spool_next(struct spool *s, const void **item);
+int spool_init(struct spool *s, size_t memory);
+int spool_write(struct spool *s, const void *data, size_t size);
+// Start reading, from the first byte; a spool that is read is not written to any more.
+int spool_rewind(struct spool *s);
+// The next bytes, or those at a place; the caller asks for no more than were written.
+int spool_read(struct spool *s, void *data, size_t size);
+int spool_read_at(struct spool *s, uint64_t place, void *data, size_t size);
 void spool_release(struct spool *s);
 
 #endif
