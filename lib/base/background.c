@@ -1,6 +1,7 @@
 #include "base/background.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "base/threads.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 enum { THREADS_MOST = 16, MESSAGE_SIZE = 4096, STACK_SIZE = 1 << 20 };
 
@@ -80,7 +80,7 @@ static bool start_thread(struct background *b) {
 
 static void release(struct background *b) {
     if (b->wake >= 0)
-        close(b->wake);
+        system_close(b->wake);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->mutex);
     free(b);

@@ -283,6 +283,10 @@ int scratch_open(int *fd) {
     return code;
 }
 
+void scratch_forget(int fd, uint64_t offset, uint64_t size) {
+    (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+}
+
 int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size) {
     const uint8_t *bytes = data;
     while (size > 0) {

@@ -72,5 +72,7 @@ int path_rename(const char *from, const char *to);
 int scratch_open(int *fd);
 // Write all bytes at an offset of a plain descriptor.
 int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size);
+// These bytes are not needed any more: their place may go to others. Only a saving, so failing is fine.
+void scratch_forget(int fd, uint64_t offset, uint64_t size);
 
 #endif

@@ -4,8 +4,22 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { FRAMES_BEFORE = 2 }; // so many are read without a thread
+enum {
+    FRAMES_BEFORE = 2, // so many are read without a thread
+    FORGET_SIZE = 4 << 20
+};
+
+// A file that is read from end to end does not count as this process's memory; it stays in the system's cache.
+static void forget_pages(struct stream *s) {
+    struct ahead *a = &s->ahead;
+    uint64_t whole = a->offset / FORGET_SIZE * FORGET_SIZE;
+    if (!s->seekable || whole <= a->forgotten)
+        return;
+    madvise((void *)(uintptr_t)(s->source.map + a->forgotten), whole - a->forgotten, MADV_DONTNEED);
+    a->forgotten = whole;
+}
 
 static void exchange(struct source *s, struct ahead_bytes *bytes) {
     struct ahead_bytes other = *bytes;
@@ -75,6 +89,7 @@ int ahead_take(struct stream *s, uint32_t domains) {
     a->frame = frame;
     a->held = a->ready;
     a->ready = held;
+    forget_pages(s);
     return OK;
 }
 

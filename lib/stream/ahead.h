@@ -26,6 +26,7 @@ struct ahead {
     struct frame_bytes bytes, incoming;
     ZSTD_DCtx *zstd;
     struct ahead_bytes ready, held; // of the frame that is made ready, and of the one in hand
+    uint64_t forgotten;             // so far the mapped pages of a file were given back
 };
 
 // Put frame s->next_frame in hand, whose names start behind `domains` earlier ones; on a pipe it may be the end

@@ -1,5 +1,6 @@
 #include "runs.h"
 
+#include "base/background.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -26,11 +27,21 @@ struct run {
     size_t at, filled, capacity;
 };
 
-struct runs {
-    uint64_t memory;
+// Records that gather in memory.
+struct gathered {
     struct buffer entries;
     struct place *places;
-    size_t place_count, place_capacity;
+    size_t count, capacity;
+};
+
+struct runs {
+    uint64_t memory;
+    struct gathered filling;
+    // The first run fills all of the memory. Then, while one half fills, a thread sorts and writes the other; it
+    // has `full` and the runs until end_spill().
+    struct gathered full;
+    struct background *thread;
+    bool tried, spilling;
     int fd; // of the scratch file; -1 before the first run
     uint64_t size;
     struct run *runs;
@@ -56,12 +67,19 @@ static void close_scratch(struct runs *s) {
     s->size = 0;
 }
 
+static void release_gathered(struct gathered *g) {
+    buffer_release(&g->entries);
+    free(g->places);
+    *g = (struct gathered){0};
+}
+
 void runs_free(struct runs *s) {
     if (!s)
         return;
+    background_free(s->thread);
     close_scratch(s);
-    buffer_release(&s->entries);
-    free(s->places);
+    release_gathered(&s->filling);
+    release_gathered(&s->full);
     free(s->runs);
     free(s);
 }
@@ -108,35 +126,65 @@ static int by_key(const void *a, const void *b) {
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-static void sort_places(struct runs *s) {
-    if (s->place_count > 1)
-        qsort(s->places, s->place_count, sizeof *s->places, by_key);
+static void sort_places(struct gathered *g) {
+    if (g->count > 1)
+        qsort(g->places, g->count, sizeof *g->places, by_key);
 }
 
 // The entry of a place; its payload stands behind it.
-static const void *entry_at(const struct runs *s, const struct place *p, struct entry *e) {
-    memcpy(e, s->entries.data + p->offset, sizeof *e);
-    return s->entries.data + p->offset + sizeof *e;
+static const void *entry_at(const struct gathered *g, const struct place *p, struct entry *e) {
+    memcpy(e, g->entries.data + p->offset, sizeof *e);
+    return g->entries.data + p->offset + sizeof *e;
 }
 
-static int spill(struct runs *s) {
+static int write_run(void *context) {
+    struct runs *s = context;
+    struct gathered *g = &s->full;
     uint64_t begin = s->size;
     int code = s->fd < 0 ? scratch_open(&s->fd) : OK;
     if (code != OK)
         return code;
     struct run_writer w = {.fd = s->fd, .size = &s->size};
-    sort_places(s);
-    for (size_t i = 0; code == OK && i < s->place_count; i++) {
+    sort_places(g);
+    for (size_t i = 0; code == OK && i < g->count; i++) {
         struct entry e;
-        const void *payload = entry_at(s, &s->places[i], &e);
+        const void *payload = entry_at(g, &g->places[i], &e);
         code = run_append(&w, &e, payload);
     }
     if (code == OK)
         code = run_flush(&w);
     buffer_release(&w.piece);
-    buffer_clear(&s->entries);
-    s->place_count = 0;
+    buffer_clear(&g->entries);
+    g->count = 0;
     return code == OK ? add_run(s, begin) : code;
+}
+
+static int end_spill(struct runs *s) {
+    bool spilling = s->spilling;
+    s->spilling = false;
+    return spilling ? background_wait(s->thread) : OK;
+}
+
+// Sort what gathered and write it as a run; from the second on beside the caller, where there is a thread.
+static int spill(struct runs *s) {
+    int code = end_spill(s);
+    if (code != OK)
+        return code;
+    struct gathered empty = s->full;
+    s->full = s->filling;
+    s->filling = empty;
+    if (s->thread) {
+        s->spilling = true;
+        background_start(s->thread, write_run, s);
+        return OK;
+    }
+    code = write_run(s);
+    if (code == OK && !s->tried) {
+        s->tried = true;
+        release_gathered(&s->full); // it had all of the memory
+        code = background_new(&s->thread);
+    }
+    return code;
 }
 
 // ---- merging ----
@@ -160,6 +208,7 @@ static int run_need(struct run *r, int fd, size_t size) {
     int code = input_read_at(fd, r->next, r->piece + r->filled, room, &got);
     if (code == OK && (got < room || r->filled + got < size))
         code = error_set(ERROR_SYSTEM, "cut short");
+    scratch_forget(fd, r->next, got);
     r->next += got;
     r->filled += got;
     return code != OK ? error_prefix(code, "scratch file") : OK;
@@ -262,33 +311,42 @@ static int collapse(struct runs *s) {
 // ---- adding and draining ----
 
 static bool is_full(const struct runs *s, uint32_t payload) {
-    uint64_t used = s->entries.size + s->place_count * sizeof *s->places;
-    return s->place_count > 0 && used + sizeof(struct entry) + payload + sizeof *s->places > s->memory;
+    const struct gathered *g = &s->filling;
+    uint64_t used = g->entries.size + g->count * sizeof *g->places;
+    uint64_t most = s->thread ? s->memory / 2 : s->memory;
+    return g->count > 0 && used + sizeof(struct entry) + payload + sizeof *g->places > most;
 }
 
-static int add_place(struct runs *s, uint64_t key) {
-    if (s->place_count == s->place_capacity) {
-        size_t capacity = s->place_capacity ? 2 * s->place_capacity : 1024;
-        int code = memory_resize(&s->places, capacity, sizeof *s->places);
+static int add_place(struct gathered *g, uint64_t key) {
+    if (g->count == g->capacity) {
+        size_t capacity = g->capacity ? 2 * g->capacity : 1024;
+        int code = memory_resize(&g->places, capacity, sizeof *g->places);
         if (code != OK)
             return code;
-        s->place_capacity = capacity;
+        g->capacity = capacity;
     }
-    s->places[s->place_count++] = (struct place){key, s->entries.size};
+    g->places[g->count++] = (struct place){key, g->entries.size};
     return OK;
 }
 
-int runs_add(struct runs *s, uint64_t key, const struct record *r, uint32_t payload) {
+// Write a run; before, merge those that there are, where they have become many.
+static int make_room(struct runs *s) {
     uint64_t most = s->memory / MERGE_PIECE;
-    int code = is_full(s, payload) ? spill(s) : OK;
+    int code = end_spill(s);
     if (code == OK && s->run_count > (most < MERGE_LEAST ? MERGE_LEAST : most))
         code = collapse(s);
+    return code == OK ? spill(s) : code;
+}
+
+int runs_add(struct runs *s, uint64_t key, const struct record *r, uint32_t payload) {
+    struct gathered *g = &s->filling;
+    int code = is_full(s, payload) ? make_room(s) : OK;
     if (code == OK)
-        code = add_place(s, key);
+        code = add_place(g, key);
     struct entry e = {.key = key, .payload = payload, .record = *r};
     if (code == OK)
-        code = buffer_append(&s->entries, &e, sizeof e);
-    return code == OK && payload > 0 ? buffer_append(&s->entries, r->payload, payload) : code;
+        code = buffer_append(&g->entries, &e, sizeof e);
+    return code == OK && payload > 0 ? buffer_append(&g->entries, r->payload, payload) : code;
 }
 
 struct taker {
@@ -305,16 +363,20 @@ static int take_record(void *context, const struct entry *e, const void *payload
 
 int runs_drain(struct runs *s, int (*take)(void *context, const struct record *r), void *context) {
     struct taker taker = {take, context};
-    int code = OK;
-    if (s->run_count > 0) {
+    struct gathered *g = &s->filling;
+    int code = end_spill(s);
+    if (code == OK && s->run_count > 0) {
         code = spill(s);
-        buffer_release(&s->entries); // the pieces of the runs take its place
+        if (code == OK)
+            code = end_spill(s);
+        release_gathered(&s->filling); // the pieces of the runs take its place
+        release_gathered(&s->full);
         return code == OK ? merge(s, take_record, &taker) : code;
     }
-    sort_places(s);
-    for (size_t i = 0; code == OK && i < s->place_count; i++) {
+    sort_places(g);
+    for (size_t i = 0; code == OK && i < g->count; i++) {
         struct entry e;
-        const void *payload = entry_at(s, &s->places[i], &e);
+        const void *payload = entry_at(g, &g->places[i], &e);
         code = take_record(&taker, &e, payload);
     }
     return code;
