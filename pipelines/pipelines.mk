@@ -28,12 +28,12 @@ endif
 THREADS ?= 1
 device_options = --device $(DEVICE) --threads $(THREADS)
 
-# A stage prints one line when it is done and leaves its wall time in RUN/stages.tsv for the report.
+# A stage prints one line when it is done and leaves a line in RUN/stages.tsv: name, seconds, when it began.
 # $(call stage,NAME,COMMANDS)
 define stage
 $(Q)mkdir -p $(@D) && start=$$(date +%s.%N) && { $(2); } && \
   awk -v a=$$start -v b=$$(date +%s.%N) -v n='$(1)' -v f='$(RUN)/stages.tsv' \
-    'BEGIN { printf "  %-28s %8.1f s\n", n, b - a; printf "%s\t%.1f\n", n, b - a >> f }'
+    'BEGIN { printf "  %-28s %8.1f s\n", n, b - a; printf "%s\t%.1f\t%.1f\n", n, b - a, a >> f }'
 endef
 
 # Variables enter the graph by files named after their values: $(call variables,NAME,LIST) is such a file, made

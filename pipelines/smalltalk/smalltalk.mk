@@ -169,9 +169,9 @@ $(RUN)/$(1)/expert-$(2)/model.safetensors: $(RUN)/$(1)/experts.asg $(RUN)/$(1)/v
 	  --sequences $$(call budget,.experts.range) --assignment $$< --expert $(2) --eval-assignment $(RUN)/$(1)/valid.asg))
 # evaluation: only its own share; and, for the bounds in the report, everything
 $(RUN)/$(1)/test.$(2).lp: $(RUN)/$(1)/expert-$(2)/model.safetensors $(RUN)/$(1)/test.asg
-	$$(call stage,$(1): evaluate expert $(2),$(LAUNCH) $(BIN)/route -q --per-token -m $$(<D) $(device_options) --assignment $(RUN)/$(1)/test.asg --expert $(2) $(RUN)/test.tok -o $$@)
+	$$(call stage,$(1): evaluate expert $(2),$(LAUNCH) $(BIN)/route -q --per-token -m $$(<D) $(device_options) --assignment $(RUN)/$(1)/test.asg --expert $(2) --log $$(@:.lp=.jsonl) $(RUN)/test.tok -o $$@)
 $(RUN)/$(1)/all.$(2).lp: $(RUN)/$(1)/expert-$(2)/model.safetensors $(RUN)/test.tok
-	$$(call stage,$(1): expert $(2) on all,$(LAUNCH) $(BIN)/route -q --per-token -m $$(<D) $(device_options) $(RUN)/test.tok -o $$@)
+	$$(call stage,$(1): expert $(2) on all,$(LAUNCH) $(BIN)/route -q --per-token -m $$(<D) $(device_options) --log $$(@:.lp=.jsonl) $(RUN)/test.tok -o $$@)
 endef
 
 # $(call variant_rules,VARIANT)
@@ -190,7 +190,7 @@ endef
 $(foreach v,router random label,$(eval $(call variant_rules,$(v))))
 
 $(RUN)/test.dense-%.lp: $(RUN)/dense-%/model.safetensors $(RUN)/test.tok
-	$(call stage,evaluate dense-$*,$(LAUNCH) $(BIN)/route -q --per-token -m $(<D) $(device_options) $(RUN)/test.tok -o $@)
+	$(call stage,evaluate dense-$*,$(LAUNCH) $(BIN)/route -q --per-token -m $(<D) $(device_options) --log $(@:.lp=.jsonl) $(RUN)/test.tok -o $@)
 
 # The long runs first, so that no core waits for one of them at the end.
 $(RUN)/report.html: $(RUN)/dense-long/model.safetensors $(trunk) $(RUN)/$(variant)/experts.asg $(RUN)/dense-wide/model.safetensors \
