@@ -60,7 +60,7 @@ BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
 FUZZ_TARGETS := $(patsubst test/fuzz/targets/%.c,%,$(filter test/fuzz/targets/%,$(FUZZ_SOURCES))) stream-unhashed
 FUZZ_REPLAYS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
-.PHONY: all help deps test unit fuzz fuzz-seeds bench kill-campaign bench-kernels install clean asan lint format
+.PHONY: all help deps test unit faults fuzz fuzz-seeds bench kill-campaign bench-kernels install clean asan lint format
 .DEFAULT_GOAL := all
 
 all: $(TOOL_BINARIES) man
@@ -182,6 +182,12 @@ asan:
 	+@$(MAKE) --no-print-directory test OPT=-O1 ARCH=x86-64-v3 CUDA=0 \
 	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 
+# Every call of every tool that can fail fails, alone and with all later ones (minutes; `make test` tries some).
+faults: all $(HELPER_BINARIES) $(FAULT_BINARIES) $(TOOL_PARTS_LIBRARY)
+	@FAULTS_MOST=0 TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run test/faults.bats
+	@cat $(BUILD)/faults/report
+	@awk '{ f += $$5; r += $$7; d += $$9 } END { print f " faults, " r " refused, " d " done without" }' $(BUILD)/faults/report
+
 # Every stage of the pipeline under kill -9, KILLS times each, against an undisturbed run (minutes).
 KILLS ?= 20
 KILL_FOLDER ?= $(BUILD)/kill-campaign
@@ -236,7 +242,7 @@ $(BUILD)/fuzz/mkstream-unhashed: $(BUILD)/test/mkstream.o $(BUILD)/test/fuzz/zer
 fuzz-seeds: $(BUILD)/test/mkstream $(BUILD)/fuzz/mkstream-unhashed
 	@bash test/fuzz/seeds $(BUILD)
 
-bench: all $(BENCH_BINARIES)
+bench: all $(BENCH_BINARIES) $(HELPER_BINARIES)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
 # Every kernel by itself, and what a training step would take of the kernels alone.
 bench-kernels: $(BUILD)/bench/kernels
@@ -311,6 +317,7 @@ help:
 ##   make                 every tool into bin/, its manual into BUILD/man
 ##   make deps            install what is missing (apt), or name the command
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
+##   make faults          every allocation, read, write, ... of every tool fails once (minutes)
 ##   make asan            the test suite under AddressSanitizer and UBSan
 ##   make kill-campaign   kill -9 every pipeline stage, KILLS=20 times, and compare the results
 ##   make fuzz            fuzz every parser (clang) for FUZZ_SECONDS=10 each; FUZZ="json stream" for some
