@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct buffer;
 
@@ -47,8 +48,9 @@ int input_read_some(int fd, void *data, size_t size, size_t *got); // what is th
 int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got);
 // Read a whole file into a fresh buffer (a 0 byte is put behind data[size]); refuses more than `limit`.
 int file_read(const char *path, size_t limit, struct buffer *out);
-int file_size(int fd, uint64_t *size); // ERROR_SYSTEM where fd is no regular file
-bool descriptor_has_name(int fd);      // false where the open file is known to have been removed
+int file_size(int fd, uint64_t *size);                   // ERROR_SYSTEM where fd is no regular file
+int path_open(const char *path, int flags, mode_t mode); // open(), begun again after a signal
+bool descriptor_has_name(int fd);                        // false where the open file is known to have been removed
 
 // ---- directories ----
 
@@ -70,9 +72,9 @@ int path_rename(const char *from, const char *to);
 
 // An anonymous temporary file (unlinked at once) in $TMPDIR or /tmp, for spools; close() it.
 int scratch_open(int *fd);
-// Write all bytes at an offset of a plain descriptor.
-int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size);
 // These bytes are not needed any more: their place may go to others. Only a saving, so failing is fine.
 void scratch_forget(int fd, uint64_t offset, uint64_t size);
+// Write all bytes at an offset of a plain descriptor.
+int descriptor_write_at(int fd, uint64_t offset, const void *data, size_t size);
 
 #endif

@@ -1,5 +1,6 @@
 // The JSON-lines log of --log.
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/tool.h"
@@ -42,7 +43,7 @@ static int end_torn_line(void) {
 static int open_log(void) {
     // Readable too, to see how the last line ended.
     int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (keep ? 0 : O_TRUNC);
-    log_descriptor = system_open(common.log, flags, 0666);
+    log_descriptor = path_open(common.log, flags, 0666);
     if (log_descriptor < 0)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot open the log", common.log);
     return end_torn_line();

@@ -149,13 +149,20 @@ function(int, system_stat, (const char *path, struct stat *status), (path, statu
                                             function(FTS *, fts_open,
                                                      (char *const *roots, int options,
                                                       int (*order)(const FTSENT **, const FTSENT **)),
-                                                     (roots, options, order), NULL, fails(FAULT_OPEN, EMFILE))
-                                                function(FTSENT *, fts_read, (FTS * tree), (tree), NULL,
-                                                         fails(FAULT_READ, EIO))
+                                                     (roots, options, order), NULL,
+                                                     fails(FAULT_OPEN, EMFILE)) FTSENT *__real_fts_read(FTS *tree);
+FTSENT *__wrap_fts_read(FTS *tree) {
+    if (!fails(FAULT_READ, EIO))
+        return __real_fts_read(tree);
+    while (__real_fts_read(tree)) // so that fts has nothing left
+        ;
+    errno = EIO;
+    return NULL;
+}
 
-    // ---- threads and clock ----
+// ---- threads and clock ----
 
-    int __real_pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*run)(void *), void *context);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*run)(void *), void *context);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*run)(void *), void *context) {
     return fails(FAULT_THREAD, EAGAIN) ? EAGAIN : __real_pthread_create(thread, a, run, context);
 }

@@ -54,7 +54,7 @@ static int take_lock(struct folder *f) {
         code = directory_make(f->part);
         if (code != OK)
             break;
-        int fd = system_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = path_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0 && errno == ENOENT)
             continue; // the folder went away in between
         if (fd < 0)

@@ -2,12 +2,14 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/system.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { BUCKETS = 64, WAYS = 16, SLOTS = 4 };
+enum { BUCKETS = 64, WAYS = 16, SLOTS = 4, PRIMITIVE_ROOM = 16 << 20 };
 enum { SLOT_A, SLOT_B, SLOT_C, SLOT_PACKING };
 
 struct product {
@@ -93,13 +95,22 @@ static dnnl_status_t make_memory(struct cpu *s, struct product *p, const dnnl_me
     return dnnl_success;
 }
 
+// oneDNN's code generator does not survive memory that is out; what it takes is far below this.
+static bool has_room(void) {
+    void *room = system_mmap(NULL, PRIMITIVE_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return false;
+    system_munmap(room, PRIMITIVE_ROOM);
+    return true;
+}
+
 static dnnl_status_t make_primitive(struct cpu *s, struct product *p) {
     dnnl_memory_desc_t md[3];
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t pd = NULL;
     omp_set_num_threads(1);
-    dnnl_status_t status = describe(&p->shape, md);
+    dnnl_status_t status = has_room() ? describe(&p->shape, md) : dnnl_out_of_memory;
     if (status == dnnl_success)
         status = dnnl_matmul_desc_init(&matmul, &md[SLOT_A], &md[SLOT_B], NULL, &md[SLOT_C]);
     if (status == dnnl_success)
@@ -132,7 +143,8 @@ static struct product *product_new(struct cpu *s, const struct product_shape *q)
     p->shape = *q;
     dnnl_status_t status = make_primitive(s, p);
     if (status != dnnl_success) {
-        cpu_fail(s, error_set(ERROR_SYSTEM, "oneDNN refuses a %s product of %d x %d x %d (status %d)",
+        cpu_fail(s, error_set(ERROR_SYSTEM, "%s a %s product of %d x %d x %d (status %d)",
+                              status == dnnl_out_of_memory ? "out of memory for" : "oneDNN refuses",
                               q->half_in ? "bf16" : "f32", q->m, q->n, q->k, (int)status));
         product_free(s, p);
         return NULL;
