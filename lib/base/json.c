@@ -11,12 +11,12 @@
 enum { DEPTH_MOST = 64 };
 
 // jansson reports memory that is out as a fault of the text, or drops what it had no room for. So its allocations
-// go through here, and a value or a text that was made while one of them failed is none.
+// go through here: after one that failed all do, and what was made meanwhile is no value and no text.
 static _Thread_local bool exhausted;
 
 static void *allocate(size_t size) {
-    void *memory = system_malloc(size);
-    exhausted = exhausted || !memory;
+    void *memory = exhausted ? NULL : system_malloc(size); // going on after a failure, jansson has crashed
+    exhausted = !memory;
     return memory;
 }
 

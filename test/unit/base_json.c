@@ -12,6 +12,32 @@ static int parse(const char *text) {
     return code;
 }
 
+// As jansson does: Unicode's scalar values, each in its shortest form.
+static void know_utf8(void) {
+    static const struct {
+        const char *text;
+        bool valid;
+    } cases[] = {{"", true},
+                 {"a\x7f", true},
+                 {"\xc3\xa4 \xe6\xb3\xa2 \xf0\x9f\x98\x80", true},
+                 {"\xed\x9f\xbf\xee\x80\x80", true}, // on both sides of the surrogates
+                 {"\xed\xa0\x80", false},
+                 {"\xc0\xaf", false}, // longer than need be
+                 {"\xe0\x80\xaf", false},
+                 {"\xf4\x8f\xbf\xbf", true},
+                 {"\xf4\x90\x80\x80", false}, // beyond the last one
+                 {"\x80", false},
+                 {"\xe6\xb3", false},
+                 {"\xc3(", false},
+                 {"\xff", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *value = json_stringn(cases[i].text, strlen(cases[i].text));
+        CHECK((value != NULL) == cases[i].valid);
+        CHECK(json_is_utf8(cases[i].text, strlen(cases[i].text)) == cases[i].valid);
+        json_decref(value);
+    }
+}
+
 static void refuse_bad_text(void) {
     CHECK_OK(parse("{\"a\": [1, 2.5, \"x\"]}"));
     CHECK_ERROR(parse(""), ERROR_INPUT);
@@ -89,6 +115,7 @@ static void check_members(void) {
 }
 
 int main(void) {
+    know_utf8();
     refuse_bad_text();
     write_canonically();
     check_members();

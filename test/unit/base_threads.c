@@ -85,6 +85,13 @@ static void share_the_work(void) {
     threads_free(pool);
 }
 
+static void do_without_a_pool(void) {
+    static struct job job = {.count = 1};
+    threads_run(NULL, TASKS, count_task, &job);
+    CHECK_EQUAL_INT(threads_count(NULL), 1);
+    CHECK_EQUAL_INT(atomic_load(&job.by_thread[0]), TASKS);
+}
+
 int main(void) {
     static const int counts[] = {1, 2, 3, 8, 0};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
@@ -93,6 +100,7 @@ int main(void) {
     survive_many_regions(2, 2000, 7);
     survive_many_regions(7, 3000, 100);
     share_the_work();
+    do_without_a_pool();
     threads_free(NULL);
     for (int i = 0; i < 50; i++) { // start and stop without any work
         struct threads *pool;
