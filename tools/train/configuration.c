@@ -169,6 +169,8 @@ int training_describe(struct training *t) {
     char *data = feed_digests(t->feed);
     t->configuration = all;
     bool bad = !model || !all;
+    // Unknown while a pipe runs; for files no digest is no memory.
+    bad = bad || (!data && !feed_piped(t->feed));
     bad = bad || json_object_set_new(all, "data", data ? json_string(data) : json_null()) != 0;
     bad = bad || json_object_set(all, "model", model) != 0;
     bad = bad || json_object_set_new(all, "expert", json_integer(o->expert)) != 0;
