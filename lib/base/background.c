@@ -1,6 +1,5 @@
 #include "base/background.h"
 #include "base/error.h"
-#include "base/memory.h"
 #include "base/system.h"
 #include "base/threads.h"
 
@@ -9,13 +8,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 
 enum { THREADS_MOST = 16, MESSAGE_SIZE = 4096, STACK_SIZE = 1 << 20 };
 
 struct background {
+    atomic_bool taken;
     pthread_t handle;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -27,8 +27,13 @@ struct background {
     char message[MESSAGE_SIZE]; // of the job's error: messages belong to threads
 };
 
-static atomic_int started;
+static struct background threads[THREADS_MOST];
+static atomic_bool denied;
 static _Thread_local struct background *current; // in a job
+
+void background_deny(void) {
+    atomic_store(&denied, true);
+}
 
 bool background_await(int fd) {
     if (!current)
@@ -78,30 +83,33 @@ static bool start_thread(struct background *b) {
     return good;
 }
 
+static struct background *take(void) {
+    for (int i = 0; i < THREADS_MOST; i++)
+        if (!atomic_exchange(&threads[i].taken, true))
+            return &threads[i];
+    return NULL;
+}
+
 static void release(struct background *b) {
     if (b->wake >= 0)
         system_close(b->wake);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->mutex);
-    free(b);
-    atomic_fetch_sub(&started, 1);
+    atomic_store(&b->taken, false);
 }
 
-int background_new(struct background **result) {
-    *result = NULL;
-    if (threads_processors() == 1)
-        return OK;
-    struct background *b = memory_new(1, sizeof *b);
+struct background *background_new(void) {
+    struct background *b = atomic_load(&denied) || threads_processors() == 1 ? NULL : take();
     if (!b)
-        return ERROR_SYSTEM;
+        return NULL;
+    b->busy = b->stop = false;
     pthread_mutex_init(&b->mutex, NULL);
     pthread_cond_init(&b->changed, NULL);
     b->wake = eventfd(0, EFD_CLOEXEC);
-    if (atomic_fetch_add(&started, 1) < THREADS_MOST && b->wake >= 0 && start_thread(b))
-        *result = b;
-    else
-        release(b);
-    return OK;
+    if (b->wake >= 0 && start_thread(b))
+        return b;
+    release(b);
+    return NULL;
 }
 
 void background_stop(struct background *b) {

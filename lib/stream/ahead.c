@@ -64,20 +64,17 @@ static int make_ready(void *context) {
     int code = get_bytes(s);
     if (code != OK || a->bytes.header.end)
         return code;
-    return frame_decode(&a->frame, &s->header, &a->bytes, a->domains, a->zstd);
+    return frame_decode(&a->frame, &s->header, &a->bytes, s->domains.count, a->zstd);
 }
 
-int ahead_take(struct stream *s, uint32_t domains) {
+int ahead_take(struct stream *s) {
     struct ahead *a = &s->ahead;
     int code;
-    if (!a->zstd && !(a->zstd = ZSTD_createDCtx()))
-        return error_set(ERROR_SYSTEM, "out of memory: reading frames");
     if (a->decoding) {
         a->decoding = false;
         code = background_wait(a->decoder);
     } else {
         a->number = s->next_frame;
-        a->domains = domains;
         code = make_ready(s);
     }
     if (code != OK || (!s->seekable && a->bytes.header.end))
@@ -93,25 +90,22 @@ int ahead_take(struct stream *s, uint32_t domains) {
     return OK;
 }
 
-int ahead_start(struct stream *s, uint32_t domains) {
+void ahead_start(struct stream *s) {
     struct ahead *a = &s->ahead;
     uint64_t n = s->next_frame;
-    int code = OK;
     if (n < FRAMES_BEFORE || (s->seekable && (n == s->end.frames || s->end.firsts[n] >= s->stop)))
-        return OK;
+        return;
     if (!a->tried) {
-        code = background_new(&a->decoder);
-        if (code == OK && a->decoder && !s->seekable)
-            code = background_new(&a->reader);
-        a->tried = code == OK;
+        a->tried = true;
+        a->decoder = background_new();
+        if (a->decoder && !s->seekable)
+            a->reader = background_new();
     }
-    if (code != OK || !a->decoder)
-        return code;
+    if (!a->decoder)
+        return;
     a->number = n;
-    a->domains = domains;
     a->decoding = true;
     background_start(a->decoder, make_ready, s);
-    return OK;
 }
 
 void ahead_release(struct ahead *a) {

@@ -21,7 +21,6 @@ struct ahead {
     bool decoding, reading;              // a job is under way
     uint64_t number;                     // the frame that is made ready, ...
     uint64_t offset;                     // ... where it stands, ...
-    uint32_t domains;                    // ... the names in the frames before it, ...
     struct frame frame;                  // ... and what it becomes
     struct frame_bytes bytes, incoming;
     ZSTD_DCtx *zstd;
@@ -29,11 +28,12 @@ struct ahead {
     uint64_t forgotten;             // so far the mapped pages of a file were given back
 };
 
-// Put frame s->next_frame in hand, whose names start behind `domains` earlier ones; on a pipe it may be the end
-// frame (s->ahead.bytes tells), which is then still to be read. s->ahead.offset is its place, also on failure.
-int ahead_take(struct stream *s, uint32_t domains);
-// The frame in hand is going to be used: start on the one behind it, if there is one that is wanted.
-int ahead_start(struct stream *s, uint32_t domains);
+// Put frame s->next_frame in hand, whose names start behind those of s->domains; on a pipe it may be the end frame
+// (s->ahead.bytes tells), which is then still to be read. s->ahead.offset is its place, also on failure.
+int ahead_take(struct stream *s);
+// The frame in hand is going to be used: start on the one behind it, if there is one that is wanted. Until the
+// next ahead_take() a thread may read what s holds, except for s->frame; none of it may change.
+void ahead_start(struct stream *s);
 void ahead_release(struct ahead *a);
 
 #endif

@@ -159,9 +159,10 @@ static int allocate(struct stream *s, const char *path) {
     s->cache_limit = CACHE_DEFAULT;
     s->name = string_copy(input_name(path));
     s->zstd = ZSTD_createDCtx();
+    s->ahead.zstd = ZSTD_createDCtx();
     s->content = XXH3_createState();
     s->index = XXH3_createState();
-    if (!s->name || !s->zstd || !s->content || !s->index)
+    if (!s->name || !s->zstd || !s->ahead.zstd || !s->content || !s->index)
         return error_set(ERROR_SYSTEM, "%s: out of memory: opening a stream", input_name(path));
     XXH3_64bits_reset(s->index);
     return OK;

@@ -22,7 +22,6 @@ struct stream {
     struct ahead ahead;
     uint32_t at;
     uint64_t next_frame, ordinal, begin, stop;
-    uint32_t domains_seen;
     XXH3_state_t *content, *index; // running digest of the content, and (a pipe) hash of the index entries
     struct totals totals;
 

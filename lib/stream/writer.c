@@ -196,10 +196,10 @@ static int end_leaving(struct stream_writer *w) {
 static int begin_leaving(struct stream_writer *w, const struct frame_header *header, uint32_t domains) {
     struct leaving *l = &w->leaving;
     int code = end_leaving(w);
-    if (code == OK && !w->thread && w->frames == FRAMES_BEFORE)
-        code = background_new(&w->thread);
     if (code != OK)
         return code;
+    if (w->frames == FRAMES_BEFORE)
+        w->thread = background_new();
     struct buffer empty = l->raw;
     *l = (struct leaving){.raw = w->frame, .header = *header};
     l->entry = (struct index_entry){.records = header->records, .domains = domains};

@@ -165,24 +165,30 @@ static int end_spill(struct runs *s) {
     return spilling ? background_wait(s->thread) : OK;
 }
 
+static void exchange(struct runs *s) {
+    struct gathered full = s->full;
+    s->full = s->filling;
+    s->filling = full;
+}
+
 // Sort what gathered and write it as a run; from the second on beside the caller, where there is a thread.
 static int spill(struct runs *s) {
     int code = end_spill(s);
     if (code != OK)
         return code;
-    struct gathered empty = s->full;
-    s->full = s->filling;
-    s->filling = empty;
+    exchange(s);
     if (s->thread) {
         s->spilling = true;
         background_start(s->thread, write_run, s);
         return OK;
     }
     code = write_run(s);
+    exchange(s); // its memory is filled again
     if (code == OK && !s->tried) {
         s->tried = true;
-        release_gathered(&s->full); // it had all of the memory
-        code = background_new(&s->thread);
+        s->thread = background_new();
+        if (s->thread)
+            release_gathered(&s->filling); // it has all of the memory
     }
     return code;
 }
@@ -329,13 +335,19 @@ static int add_place(struct gathered *g, uint64_t key) {
     return OK;
 }
 
-// Write a run; before, merge those that there are, where they have become many.
+// Write a run. Where there were many before, merge them all, with the memory that the records had.
 static int make_room(struct runs *s) {
     uint64_t most = s->memory / MERGE_PIECE;
     int code = end_spill(s);
-    if (code == OK && s->run_count > (most < MERGE_LEAST ? MERGE_LEAST : most))
-        code = collapse(s);
-    return code == OK ? spill(s) : code;
+    bool many = s->run_count > (most < MERGE_LEAST ? MERGE_LEAST : most);
+    if (code == OK)
+        code = spill(s);
+    if (code != OK || !many)
+        return code;
+    code = end_spill(s);
+    release_gathered(&s->filling);
+    release_gathered(&s->full);
+    return code == OK ? collapse(s) : code;
 }
 
 int runs_add(struct runs *s, uint64_t key, const struct record *r, uint32_t payload) {
