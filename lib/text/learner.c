@@ -3,6 +3,7 @@
 // A new token is never one that exists already: no merge ever crossed the borders of its occurrence, so the same
 // merges in the same order made its inside everywhere, and a string has one last pair that makes it.
 #include "base/error.h"
+#include "base/progress.h"
 #include "text/merging.h"
 #include "text/vocabulary_private.h"
 #include "text/word_counts.h"
@@ -11,6 +12,7 @@
 
 struct learner {
     struct word_counts words;
+    struct progress *progress; // NULL: none
 };
 
 int learner_new(struct learner **l) {
@@ -50,7 +52,11 @@ static int add_joined(struct vocabulary *v, uint32_t left, uint32_t right) {
     return code;
 }
 
-static int learn_merges(struct vocabulary *v, struct merging *m, uint32_t size) {
+void learner_progress(struct learner *l, struct progress *progress) {
+    l->progress = progress;
+}
+
+static int learn_merges(struct vocabulary *v, struct merging *m, uint32_t size, struct progress *progress) {
     uint32_t left, right;
     int code = OK;
     while (code == OK && vocabulary_size(v) < size && merging_best(m, &left, &right)) {
@@ -60,6 +66,8 @@ static int learn_merges(struct vocabulary *v, struct merging *m, uint32_t size) 
             code = vocabulary_add_merge(v, left, right, result);
         if (code == OK)
             code = merging_join(m, left, right, result);
+        if (progress)
+            progress_update(progress, vocabulary_size(v), NULL);
     }
     return code;
 }
@@ -81,7 +89,7 @@ int learner_finish(struct learner *l, uint32_t size, struct vocabulary **out) {
     if (code == OK && size > BYTES + 1)
         code = merging_new(&m, &l->words, byte_id);
     if (code == OK)
-        code = learn_merges(v, &m, size - 1);
+        code = learn_merges(v, &m, size - 1, l->progress);
     merging_release(&m);
     if (code == OK)
         code = vocabulary_add_special(v, END_OF_TEXT, false);

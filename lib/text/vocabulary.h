@@ -39,10 +39,12 @@ int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct b
 // Ids: the 256 bytes in the order of GPT-2's alphabet, the merges, the end-of-text token last, `size` in all;
 // fewer where the text runs out of pairs. size = 257 learns none: a byte vocabulary.
 struct learner;
+struct progress;
 int learner_new(struct learner **l);
 void learner_free(struct learner *l);
 int learner_add(struct learner *l, const uint8_t *text, size_t size);
-uint32_t learner_words(const struct learner *l); // distinct words so far
+uint32_t learner_words(const struct learner *l);                     // distinct words so far
+void learner_progress(struct learner *l, struct progress *progress); // started, in tokens; told of every merge
 int learner_finish(struct learner *l, uint32_t size, struct vocabulary **v);
 
 // Split text into words by GPT-2's pattern; calls back with each word's bytes. Malformed UTF-8 bytes are each

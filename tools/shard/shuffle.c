@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "base/random.h"
+#include "base/tool.h"
 #include "runs.h"
 #include "shard.h"
 
@@ -9,6 +10,8 @@ struct shuffle {
     struct stream *in;
     struct stream_writer *out;
     struct runs *runs;
+    struct progress *progress;
+    double count, written; // sequences
 };
 
 static int gather(struct shuffle *s, const struct shard_job *job) {
@@ -22,18 +25,20 @@ static int gather(struct shuffle *s, const struct shard_job *job) {
             break;
         uint64_t key = random_bits(job->seed, SHUFFLE_STREAM, ordinal);
         code = runs_add(s->runs, key, &r, record_payload_size(stream_header(s->in), &r));
-        progress_update(job->progress, (double)ordinal + 1, NULL);
+        s->count = (double)ordinal + 1;
+        progress_update(job->progress, s->count, NULL);
     }
     return code;
 }
 
 static int write_record(void *context, const struct record *r) {
     struct shuffle *s = context;
+    progress_update(s->progress, ++s->written, NULL);
     return stream_write_from(s->out, s->in, r);
 }
 
 int shard_shuffle(const struct shard_job *job) {
-    struct shuffle s = {0};
+    struct shuffle s = {.progress = job->progress};
     int code = stream_open(&s.in, job->input, STREAM_ANY);
     if (code == OK)
         code = stream_create(&s.out, job->output, stream_header(s.in), job->level);
@@ -43,6 +48,8 @@ int shard_shuffle(const struct shard_job *job) {
         code = gather(&s, job);
     if (code == OK)
         code = stream_add_parent(s.out, s.in);
+    // Reading was the first half: the second has a rate of its own.
+    progress_start(s.progress, tool_name(), "sequences written", s.count, common.progress);
     if (code == OK)
         code = runs_drain(s.runs, write_record, &s);
     runs_free(s.runs);

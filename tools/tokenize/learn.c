@@ -45,8 +45,13 @@ int learn_vocabulary(const struct text_job *job, const char *part, uint32_t size
         code = text_each(job, take_document, &l, &totals);
     if (code == OK && l.documents == 0)
         code = error_set(ERROR_INPUT, "no text to learn from: the input has no documents");
-    if (code == OK)
+    if (code == OK) {
+        struct progress progress;
+        progress_start(&progress, tool_name(), "tokens of the vocabulary", size, common.progress);
+        learner_progress(l.learner, &progress);
         code = learner_finish(l.learner, size, &vocabulary);
+        progress_finish(&progress);
+    }
     if (code == OK)
         code = vocabulary_save(vocabulary, job->output);
     if (code == OK) {
