@@ -75,7 +75,7 @@ tells() { # TOOL OPTION...
 @test "on a terminal the line is drawn in place, and cleared at the end" {
     command -v script > /dev/null || skip "needs script"
     cp "$BATS_FILE_TMPDIR/tokens.tok" .
-    script -qec "bash -c '(head -c 200000 tokens.tok; sleep 1; tail -c +200001 tokens.tok) | assign --method random --experts 2 -o t.asg'" typescript > /dev/null
+    script -qec "bash -c '(head -c 20000 tokens.tok; sleep 1; tail -c +20001 tokens.tok) | assign --method random --experts 2 -o t.asg'" typescript > /dev/null
     grep -qP '\rassign: [0-9.]+K? sequences, [0-9.]+[KM]?/s' typescript
     grep -qP '\r\x1b\[K' typescript
 }
