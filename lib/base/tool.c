@@ -1,4 +1,5 @@
 #include "base/tool.h"
+#include "base/background.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/options.h"
@@ -269,6 +270,8 @@ static int settle_common(int uses) {
         common.progress = PROGRESS_ON;
     else if (wants_no_progress || common.quiet)
         common.progress = PROGRESS_OFF;
+    if (common.threads == 1)
+        background_deny();
     return uses & TOOL_DEVICE ? check_device(common.device) : OK;
 }
 

@@ -1,5 +1,7 @@
 // Frames that threads read ahead and write behind: many streams at once, errors at their frame, and streams that
 // are closed while a thread waits for the other end of a pipe.
+#include "base/background.h"
+#include "base/file.h"
 #include "stream_sample.h"
 
 enum { STREAMS = 24, RECORDS = 900, TARGET = 300 };
@@ -106,6 +108,30 @@ static void full_device(void) {
     CHECK_MESSAGE("/dev/full: write failed: No space left on device");
 }
 
+static int count_thread(void *context, const char *path, const char *name) {
+    (void)path;
+    (void)name;
+    ++*(int *)context;
+    return OK;
+}
+
+static void denied(void) {
+    struct stream_header h = sample_header(0);
+    struct buffer bytes = sample(&h, 1);
+    struct stream *s;
+    char path[32];
+    int fd = memory_file(bytes.data, bytes.size, path), running = 0;
+    background_deny();
+    CHECK_OK(stream_open(&s, path, STREAM_ANY));
+    for (uint32_t i = 0; i < RECORDS; i++)
+        check_record_of(&h, s, i);
+    CHECK_OK(directory_each("/proc/self/task", count_thread, &running));
+    CHECK_EQUAL_INT(running, 1);
+    stream_close(s);
+    close(fd);
+    buffer_release(&bytes);
+}
+
 int main(void) {
     alarm(60); // instead of waiting for ever
     for (int level = 0; level < 2; level++) {
@@ -115,5 +141,6 @@ int main(void) {
     damaged_frame();
     close_stalled_reader();
     full_device();
+    denied();
     return check_report();
 }

@@ -111,5 +111,5 @@ int main(int argc, char **argv) {
         .options = options,
         .run = run,
     };
-    return tool_main(&tool, TOOL_OUTPUT | TOOL_SEED | TOOL_PROGRESS, argc, argv);
+    return tool_main(&tool, TOOL_OUTPUT | TOOL_THREADS | TOOL_SEED | TOOL_PROGRESS, argc, argv);
 }
