@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 
+#include <endian.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,14 @@ int run_begin(struct run *r, uint64_t sequences) {
     return OK;
 }
 
+const float *run_row(struct run *r, const struct record *record) {
+    if (r->header->dtype == STREAM_F32 && BYTE_ORDER == LITTLE_ENDIAN &&
+        (uintptr_t)record->payload % sizeof(float) == 0)
+        return record->payload;
+    record_floats(r->header, record, 0, r->header->experts, r->row);
+    return r->row;
+}
+
 int run_next(struct run *r, struct record *record, struct subject *s, bool *got) {
     int rc = stream_next(r->job->in, record, got);
     if (rc != OK || !*got)
@@ -120,9 +129,8 @@ int run_next(struct run *r, struct record *record, struct subject *s, bool *got)
     if (!r->scored)
         return OK;
     uint32_t experts = r->header->experts;
-    record_floats(r->header, record, 0, experts, r->row);
-    s->row = r->row;
-    rc = scores_best(r->row, experts, &s->best);
+    s->row = run_row(r, record);
+    rc = scores_best(s->row, experts, &s->best);
     return rc == OK ? OK
                     : error_prefix(rc, "%s: sequence %" PRIu64 " (id %" PRIu64 ")", stream_name(r->job->in),
                                    r->job->begin + s->ordinal, record->id);

@@ -104,9 +104,10 @@ static int learn(struct balance *b, uint64_t samples, double effect, double devi
     return OK;
 }
 
-// The sample costs its share of a reading; a larger one leaves fewer contested, in the inverse of its root.
+// A sequence of the sample costs as much as a contested one, and of these there are E expert's margins on both
+// sides, 2 x 4 x N x sqrt(E / size): the sum is least where its derivative vanishes.
 static uint64_t sample_size(const struct balance *b, uint64_t sequences) {
-    double best = pow(2.0 * MARGIN_DEVIATIONS * (double)sequences * sqrt(b->experts), 2.0 / 3.0);
+    double best = pow((double)MARGIN_DEVIATIONS * (double)sequences * sqrt(b->experts), 2.0 / 3.0);
     uint64_t most = sorter_capacity(b->sorter);
     return best < (double)most ? (uint64_t)best : most;
 }

@@ -15,10 +15,10 @@ int gathered_rewind(struct gathered *g) {
     return rc;
 }
 
-static void see_row(struct gathered *g, uint64_t ordinal, struct subject *s) {
+static void see_row(struct gathered *g, uint64_t ordinal, const float *row, struct subject *s) {
     *s = (struct subject){.ordinal = ordinal};
     if (g->r->scored) {
-        s->row = g->r->row;
+        s->row = row;
         scores_best(s->row, g->r->header->experts, &s->best); // reading it the first time refuses a lost one
     }
 }
@@ -26,6 +26,7 @@ static void see_row(struct gathered *g, uint64_t ordinal, struct subject *s) {
 int gathered_row(struct gathered *g, uint64_t ordinal, struct subject *s) {
     struct run *r = g->r;
     uint32_t experts = r->scored ? r->header->experts : 0;
+    const float *row = r->row;
     int rc;
     if (g->spooled) {
         rc = spool_read_at(&g->rows, ordinal * experts * sizeof *r->row, r->row, experts * sizeof *r->row);
@@ -33,10 +34,10 @@ int gathered_row(struct gathered *g, uint64_t ordinal, struct subject *s) {
         struct record record;
         rc = stream_read(r->job->in, r->job->begin + ordinal, &record);
         if (rc == OK)
-            record_floats(r->header, &record, 0, experts, r->row);
+            row = run_row(r, &record);
     }
     if (rc == OK)
-        see_row(g, ordinal, s);
+        see_row(g, ordinal, row, s);
     return rc;
 }
 
@@ -47,7 +48,7 @@ int gathered_next(struct gathered *g, struct subject *s) {
         uint32_t experts = r->scored ? r->header->experts : 0;
         int rc = spool_read(&g->rows, r->row, experts * sizeof *r->row);
         if (rc == OK)
-            see_row(g, ordinal, s);
+            see_row(g, ordinal, r->row, s);
         return rc;
     }
     if (g->read)
@@ -97,7 +98,7 @@ static int read_pipe(struct gathered *g) {
     while ((rc = run_next(r, &record, &s, &got)) == OK && got) {
         rc = columns_add(g->columns, &record);
         if (rc == OK)
-            rc = spool_write(&g->rows, r->row, row_size);
+            rc = spool_write(&g->rows, row_size > 0 ? s.row : r->row, row_size);
         if (rc != OK)
             return rc;
         s.ordinal++;

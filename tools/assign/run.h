@@ -28,6 +28,8 @@ struct subject {
 
 typedef int chooser(struct run *r, const struct subject *s);
 
+// The scores of a record: where they stand, or converted into r->row.
+const float *run_row(struct run *r, const struct record *record);
 // The next record and, where there are scores, its row and arg max.
 int run_next(struct run *r, struct record *record, struct subject *s, bool *got);
 uint64_t run_selected(const struct run *r); // sequences of the slice, of a seekable input
