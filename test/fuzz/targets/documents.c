@@ -2,6 +2,7 @@
 // gzip and zstd are recognised.
 #include "../support.h"
 
+#include "base/tool.h"
 #include "tokenize/documents.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -15,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct documents *documents;
     struct document document;
     bool got = true;
+    common.quiet = true;
     fuzz_json();
     fuzz_file(data + 1, size - 1);
     int code = documents_open(&documents, "-", &options);
