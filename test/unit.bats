@@ -35,6 +35,7 @@ unit() {
 
 @test "assign: balanced assignment is the paper's, and holds against brute force" { unit assign_balanced; }
 @test "assign: sorting, spooling and deciding are the same whatever the memory" { unit assign_sorter; }
+@test "assign: the best expert of a row, and where each fills up" { unit assign_rows; }
 @test "mix: bayes equals a long double reference and keeps its identities" { unit mix_bayes; }
 @test "mix: mean, geomean and oracle equal their formulas" { unit mix_rules; }
 @test "ppl: bootstrap intervals agree with the normal approximation" { unit ppl_bootstrap; }
