@@ -173,6 +173,13 @@ balanced_by_hand() {
     assert_equal "$(view --header c.asg | jq .experts)" 3
 }
 
+@test "assign: label takes a table of 300,000 domains within seconds" {
+    mkstream tokens n=20 o=s.tok # d0 d1 d2
+    seq 0 299999 | sed 's/.*/d&\t1/' > large.tsv
+    timeout 10 assign --method label --labels large.tsv s.tok -o a.asg
+    [ "$(view a.asg | sed 1d | cut -f3 | sort -u)" = 1 ]
+}
+
 @test "assign: label refuses a domain without expert, and a bad table" {
     mkstream tokens n=20 o=s.tok # d0 d1 d2
     printf 'd0\t0\nd1\t1\n' > short.tsv

@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
-enum { DOMAINS = 65536, TABLE_BYTES = 64 << 20 };
+enum { DOMAINS = 65536, TABLE_BYTES = 64 << 20, ROOM_FIRST = 64 };
 
 struct label {
     const char *domain; // in the text
@@ -20,16 +21,39 @@ struct labels {
     bool table;
     struct buffer text;
     struct label *labels;
-    size_t count;
+    size_t count, room;
+    uint32_t *slots; // twice the room, a power of two: by the domain's hash, label + 1; 0: free
     uint32_t experts;
     uint32_t known[DOMAINS]; // by the stream's domain: expert + 1; 0: not looked up yet
 };
 
+// The slot that holds the domain, or the free one where it belongs. At most half of them are taken.
+static uint32_t *slot_of(const struct labels *l, const char *domain) {
+    size_t mask = 2 * l->room - 1, at = (size_t)XXH3_64bits(domain, strlen(domain)) & mask;
+    while (l->slots[at] && strcmp(l->labels[l->slots[at] - 1].domain, domain) != 0)
+        at = (at + 1) & mask;
+    return &l->slots[at];
+}
+
 static const struct label *find(const struct labels *l, const char *domain) {
+    uint32_t label = l->room > 0 ? *slot_of(l, domain) : 0;
+    return label > 0 ? &l->labels[label - 1] : NULL;
+}
+
+static int grow(struct labels *l) {
+    size_t room = l->room > 0 ? 2 * l->room : ROOM_FIRST;
+    uint32_t *slots = memory_new(2 * room, sizeof *slots);
+    int rc = slots ? memory_resize(&l->labels, room, sizeof *l->labels) : ERROR_SYSTEM;
+    if (rc != OK) {
+        free(slots);
+        return rc;
+    }
+    free(l->slots);
+    l->slots = slots;
+    l->room = room;
     for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->labels[i].domain, domain) == 0)
-            return &l->labels[i];
-    return NULL;
+        *slot_of(l, l->labels[i].domain) = (uint32_t)i + 1;
+    return OK;
 }
 
 static int parse_line(struct labels *l, char *line, const char *path, size_t number) {
@@ -42,12 +66,12 @@ static int parse_line(struct labels *l, char *line, const char *path, size_t num
     *tab = '\0';
     if (find(l, line))
         return error_set(ERROR_INPUT, "%s: line %zu: domain '%s' a second time", path, number, line);
-    if ((l->count & (l->count - 1)) == 0) {
-        int rc = memory_resize(&l->labels, l->count ? l->count * 2 : 1, sizeof *l->labels);
-        if (rc != OK)
-            return rc;
-    }
+    int rc = l->count == l->room ? grow(l) : OK;
+    if (rc != OK)
+        return rc;
+    uint32_t *slot = slot_of(l, line);
     l->labels[l->count++] = (struct label){line, (uint32_t)expert};
+    *slot = (uint32_t)l->count;
     if (expert >= l->experts)
         l->experts = (uint32_t)expert + 1;
     return OK;
@@ -118,5 +142,6 @@ void labels_free(struct labels *l) {
         return;
     buffer_release(&l->text);
     free(l->labels);
+    free(l->slots);
     free(l);
 }
