@@ -35,10 +35,8 @@ struct lanes {
     uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
 };
 
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#ifndef __SANITIZE_THREAD__ // which crashes in what picks the clone: its library is not there yet
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 __attribute__((optimize("O3"), target_clones("avx512f", "avx2", "default")))
-#endif
 #endif
 static void
 mix_lanes(struct lanes *restrict to, const struct lanes *restrict from, uint32_t key0, uint32_t key1) {

@@ -5,12 +5,8 @@
 
 // Vector widths are chosen when the program starts; products and sums are never fused, so that every width
 // gives the same bits.
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#ifdef __SANITIZE_THREAD__ // which crashes in what picks the clone: its library is not there yet
-#define VECTORISED
-#else
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define VECTORISED __attribute__((optimize("O3"), target_clones("avx512f", "avx2", "default")))
-#endif
 #else
 #define VECTORISED
 #endif
