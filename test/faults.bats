@@ -96,6 +96,36 @@ tokenizer() { echo "tokenize -q -t $golden/tokenizer/tokenizer.json"; }
     FAULTS_INPUT=$data/frames.tok suffer train-resume train "${resumed[@]}"
 }
 
+# unfinished COMMAND...: m.part of a run whose last state is saved, with a snapshot, but that published nothing
+unfinished() {
+    "$@" --save-every 2 --keep 1 -o finished "$data/a.tok"
+    mkdir -p m.part
+    mv finished/snapshots/step-* m.part
+    rmdir finished/snapshots
+    mv finished m.part/step-4
+    echo step-4 > m.part/current
+}
+
+@test "faults: train publishes what a killed run had completed, and killed again before each call leaves all or nothing" {
+    ending=(train -q --resume --model "$data/config.json" --steps 4 --batch 4 --length 16 --threads 1)
+    again=("${ending[@]}" --save-every 2 --keep 1 -o m "$data/a.tok")
+    unfinished "${ending[@]}"
+    FAULTS=kill FAULTS_MOST=0 suffer train-end "${again[@]}"
+    [[ $output =~ ([0-9]+)\ left\ the\ result && ${BASH_REMATCH[1]} -ge 3 ]]
+    # moved out of m.part, which is gone or empty
+    mv m.part/step-4 m.part.done
+    mkdir -p m.part.done/snapshots
+    mv m.part/step-2 m.part.done/snapshots
+    rm -r m.part
+    FAULTS=kill FAULTS_MOST=0 suffer train-end "${again[@]}"
+    suffer train-end "${again[@]}"
+    rm -r m.part.done
+    # in the place of an older one
+    cp -r "$data/m" m
+    unfinished "${ending[@]}"
+    FAULTS=kill FAULTS_MOST=0 suffer train-end "${again[@]}"
+}
+
 @test "faults: train goes on from a checkpoint, with an assignment, from a pipe" {
     FAULTS_INPUT=$data/a.tok suffer train-continue train -q --resume --continue "$data/m" --assignment "$data/a.asg" --expert 1 \
         --batch 4 --length 16 --threads 1 --tokenizer "$golden/tokenizer/tokenizer.json" -o m

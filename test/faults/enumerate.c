@@ -6,7 +6,9 @@
 // kind that the tool can do without may also end in the whole result. Prints one line per kind, and what is not
 // so. MODE `brief`: reads and writes take one byte; `interrupted`: every second call is; `storm`: signals come all
 // the time, whose handler restarts nothing. All three must give the undisturbed result (storm: the caller
-// compares).
+// compares). MODE `kill`: kill -9 before each call. It must leave the result and nothing else, or the old outputs
+// and some CKPT.part, and the next run must end in the result; a result that replaces an old one may have
+// CKPT.part beside it.
 //
 // FAULTS_MOST   how many places to try per kind: the first ones, then evenly spread; 0 (default): every one
 // FAULTS_INPUT  a file that the tool gets through a pipe on standard input
@@ -26,11 +28,11 @@
 
 enum { FIRST_PLACES = 60, SECONDS_MOST = 60, ERRORS_SIZE = 1 << 16, FINDINGS_SHOWN = 12 };
 
-static const char *const kind_names[FAULT_KINDS] = {
+static const char *const kind_names[FAULT_KINDS + 1] = {
     [FAULT_MEMORY] = "memory", [FAULT_OPEN] = "open",     [FAULT_READ] = "read",     [FAULT_WRITE] = "write",
     [FAULT_SYNC] = "sync",     [FAULT_RENAME] = "rename", [FAULT_MAP] = "map",       [FAULT_FOLDER] = "folder",
     [FAULT_THREAD] = "thread", [FAULT_CLOSE] = "close",   [FAULT_REMOVE] = "remove", [FAULT_STATUS] = "status",
-    [FAULT_LOCK] = "lock",     [FAULT_LIST] = "list",     [FAULT_TOUCH] = "touch"};
+    [FAULT_LOCK] = "lock",     [FAULT_LIST] = "list",     [FAULT_TOUCH] = "touch",   [FAULT_NONE] = "kill"};
 
 static struct tree before, expected, now;
 static char errors[ERRORS_SIZE]; // what the latest run said
@@ -227,6 +229,43 @@ static bool undisturbed(long calls[FAULT_KINDS]) {
     _exit(1);
 }
 
+static bool ignore_part(const char *path) {
+    return strstr(path, ".part") != NULL;
+}
+
+// True in the child.
+static bool kill_everywhere(long calls, long most) {
+    bool replaces = false;
+    for (size_t i = 0; i < before.count; i++)
+        replaces = replaces || !strstr(before.entries[i].path, ".part");
+    long published = 0;
+    for (long at = 1; at <= calls; at = next_place(at, calls, most)) {
+        int status;
+        tell(FAULT_NONE, at, false);
+        faults->kill = at;
+        if (run(&status))
+            return true;
+        tree_read(&now);
+        bool whole = !tree_difference(&now, &expected, replaces ? ignore_part : ignore_none);
+        published += whole;
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+            found("not killed", NULL, status);
+        else if (!whole && tree_difference(&now, &before, ignore_part))
+            found("left changed:", tree_difference(&now, &before, ignore_part), status);
+        tree_free(&now);
+        faults->kill = 0;
+        if (run(&status))
+            return true;
+        tree_read(&now);
+        if (status != 0 || tree_difference(&now, &expected, ignore_none))
+            found("the next run fails or leaves", tree_difference(&now, &expected, ignore_none), status);
+        tree_free(&now);
+        tree_restore(&before);
+    }
+    printf("%-9s %-8s %7ld calls %7ld left the result\n", tool, "kill", calls, published);
+    return false;
+}
+
 static bool disturb_mildly(const char *mode) {
     int status;
     tell(FAULT_NONE, 0, false);
@@ -273,8 +312,11 @@ __attribute__((constructor)) static void begin(int argc, char **argv) {
         if (disturb_mildly(mode))
             return;
     }
+    long places = most ? atol(most) : 0;
+    if (strcmp(mode, "kill") == 0 && kill_everywhere(atomic_load(&faults->steps), places))
+        return;
     for (int k = 0; k < FAULT_KINDS; k++)
-        if (is_wanted(mode, kind_names[k]) && calls[k] > 0 && enumerate(k, calls[k], most ? atol(most) : 0))
+        if (is_wanted(mode, kind_names[k]) && calls[k] > 0 && enumerate(k, calls[k], places))
             return;
     if (findings > FINDINGS_SHOWN)
         printf("%s: %d findings more\n", tool, findings - FINDINGS_SHOWN);

@@ -37,6 +37,8 @@ struct faults {
     bool on;          // all from there on
     bool brief;       // reads and writes take one byte
     bool interrupted; // every second call that can be interrupted is
+    long kill;        // kill -9 before so many calls, memory's left out; 0: never
+    atomic_long steps;
     atomic_long calls[FAULT_KINDS], hits, interruptible;
 };
 extern struct faults *faults;

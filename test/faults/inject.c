@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fts.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -20,6 +21,8 @@ struct faults *faults;
 static bool fails(enum fault_kind kind, int reason) {
     if (!faults || !faults->active)
         return false;
+    if (kind != FAULT_MEMORY && atomic_fetch_add(&faults->steps, 1) + 1 == faults->kill)
+        raise(SIGKILL);
     long n = atomic_fetch_add(&faults->calls[kind], 1) + 1;
     if (kind != faults->kind || n < faults->at || (n > faults->at && !faults->on))
         return false;

@@ -35,6 +35,10 @@ static int write_holder(int fd, const char *path) {
     return code == OK ? OK : error_prefix(code, "%s", path);
 }
 
+static int refuse_unnamed(const struct folder *f) {
+    return error_set(ERROR_SYSTEM, "%s: another process is training here", f->part);
+}
+
 static int refuse_holder(const struct folder *f, int fd) {
     char line[LINE_SIZE] = "", host[HOST_SIZE] = "", since[SINCE_SIZE] = "";
     long pid;
@@ -43,7 +47,7 @@ static int refuse_holder(const struct folder *f, int fd) {
         got = 0;
     line[got] = 0;
     if (sscanf(line, "%ld %64s %31s", &pid, host, since) != 3)
-        return error_set(ERROR_SYSTEM, "%s: another process is training here", f->part);
+        return refuse_unnamed(f);
     return error_set(ERROR_SYSTEM, "%s: process %ld is training here, on %s since %s", f->part, pid, host, since);
 }
 
@@ -192,7 +196,7 @@ static int read_current(struct folder *f) {
             else if (!(f->current = path_join(f->part, name)))
                 code = ERROR_SYSTEM;
         }
-        // Already renamed to CKPT, and killed before CKPT.part was removed: nothing is left to go on from.
+        // Moved out already, by a run that was killed before CKPT.part was removed.
         if (code == OK && !path_exists(f->current)) {
             free(f->current);
             f->current = NULL;
@@ -200,6 +204,49 @@ static int read_current(struct folder *f) {
     }
     buffer_release(&text);
     free(path);
+    return code;
+}
+
+static int write_current(const struct folder *f, const char *name) {
+    char *path = path_join(f->part, "current"), *line = string_format("%s\n", name);
+    int code = path && line ? file_write(path, line, strlen(line)) : ERROR_SYSTEM;
+    free(path);
+    free(line);
+    return code;
+}
+
+// ---- outside of CKPT.part ----
+
+// CKPT.part.done, held by whoever renames it; *fd < 0 where there is none. Where folders know no lock, the first
+// rename decides.
+static int hold_done(const struct folder *f, const char *directory, int *fd) {
+    *fd = path_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (*fd < 0)
+        return errno == ENOENT ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot open the directory", directory);
+    return system_flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK ? refuse_unnamed(f) : OK;
+}
+
+// What a killed run had moved out becomes a generation again. Its training is complete: no step will follow, so
+// the name's number says nothing.
+static int take_in(struct folder *f) {
+    char name[NAME_SIZE];
+    int fd, code = hold_done(f, f->done, &fd);
+    if (fd < 0)
+        return code;
+    generation_name(name, 0);
+    char *directory = path_join(f->part, name);
+    if (code == OK)
+        code = directory ? directory_remove(directory) : ERROR_SYSTEM;
+    if (code == OK)
+        code = write_current(f, name);
+    if (code == OK && system_rename(f->done, directory) == 0) {
+        f->current = directory;
+        directory = NULL;
+    } else if (code == OK && errno != ENOENT) { // gone: it became CKPT meanwhile
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot rename to %s", f->done, directory);
+    }
+    free(directory);
+    system_close(fd);
     return code;
 }
 
@@ -228,11 +275,14 @@ int folder_open(struct folder *f, const char *checkpoint) {
         n--;
     f->final = string_copy_n(checkpoint, n);
     f->part = f->final ? string_format("%s.part", f->final) : NULL;
-    int code = f->part ? check_replaceable(f->final) : ERROR_SYSTEM;
+    f->done = f->part ? string_format("%s.done", f->part) : NULL;
+    int code = f->done ? check_replaceable(f->final) : ERROR_SYSTEM;
     if (code == OK)
         code = take_lock(f);
     if (code == OK)
         code = read_current(f);
+    if (code == OK && !f->current)
+        code = take_in(f);
     if (code == OK)
         code = prune(f, INT64_MAX);
     // What could not be read is not ours to remove; a folder that we made is.
@@ -252,6 +302,7 @@ void folder_close(struct folder *f) {
     unlock(f);
     free(f->final);
     free(f->part);
+    free(f->done);
     free(f->current);
     *f = (struct folder){.lock = -1};
 }
@@ -278,17 +329,14 @@ int folder_begin(struct folder *f, int64_t step, char **directory) {
 int folder_advance(struct folder *f, int64_t step, int64_t keep) {
     char name[NAME_SIZE];
     generation_name(name, step);
-    char *directory = path_join(f->part, name), *path = path_join(f->part, "current");
-    char *line = string_format("%s\n", name);
-    int code = directory && path && line ? OK : ERROR_SYSTEM;
+    char *directory = path_join(f->part, name);
+    int code = directory ? OK : ERROR_SYSTEM;
     if (code == OK)
         code = directory_sync(directory);
     if (code == OK)
         code = directory_sync(f->part);
     if (code == OK)
-        code = file_write(path, line, strlen(line));
-    free(path);
-    free(line);
+        code = write_current(f, name);
     if (code != OK) {
         free(directory);
         return code;
@@ -321,62 +369,86 @@ static int move_snapshots(const struct folder *f) {
     return code;
 }
 
-// How CKPT became the current generation.
-struct placement {
-    bool placed, traded; // an older CKPT took the generation's place
-    char *aside;         // or went here, where the file system cannot trade; NULL: there was none
-};
+// CKPT.part goes, and the lock with it: from then on the name is a newcomer's.
+static bool give_up_part(struct folder *f) {
+    bool removed = remove_part(f, true) == OK;
+    if (removed)
+        unlock(f);
+    return removed;
+}
 
-static int put_in_place(const struct folder *f, struct placement *p) {
-    *p = (struct placement){0};
-    if (path_exists(f->final)) {
-        p->traded = p->placed = system_exchange(f->current, f->final) == 0;
-        if (p->traded)
-            return OK;
-        if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
-            return error_set_errno(ERROR_SYSTEM, "%s: cannot replace", f->final);
-        p->aside = path_join(f->part, "replaced");
-        int code = p->aside ? directory_remove(p->aside) : ERROR_SYSTEM;
-        if (code == OK)
-            code = path_rename(f->final, p->aside);
-        if (code != OK)
-            return code;
+// A first CKPT. Whoever kills us finds CKPT alone or no CKPT: the generation leaves CKPT.part, which goes before
+// CKPT appears.
+static int publish(struct folder *f, bool *removed) {
+    int fd, code = hold_done(f, f->current, &fd);
+    if (code == OK)
+        code = directory_remove(f->done);
+    if (code == OK)
+        code = path_rename(f->current, f->done);
+    if (code == OK) {
+        free(f->current);
+        f->current = NULL;
+        code = path_sync_parent(f->final);
     }
-    int code = path_rename(f->current, f->final);
-    p->placed = code == OK;
+    if (code == OK) {
+        *removed = give_up_part(f);
+        code = path_rename(f->done, f->final);
+        if (code == OK && (code = path_sync_parent(f->final)) != OK && system_rename(f->final, f->done) != 0)
+            error_prefix(code, "%s: is complete, but a power cut may lose it", f->final);
+    }
+    if (fd >= 0)
+        system_close(fd);
     return code;
 }
 
-// A failure leaves the older CKPT, or none, and the generation for --resume.
-static void take_back(const struct folder *f, const struct placement *p, int code) {
-    bool back = !p->placed ||
-                (p->traded ? system_exchange(f->current, f->final) : system_rename(f->final, f->current)) == 0;
-    if (back && p->aside)
-        back = system_rename(p->aside, f->final) == 0 || errno == ENOENT;
-    if (!back)
-        error_prefix(code, "%s: is complete, but a power cut may lose it", f->final);
+// The current generation takes the place of an older CKPT, which goes to *aside where the file system cannot trade
+// the two (else NULL).
+static int put_in_place(const struct folder *f, char **aside) {
+    *aside = NULL;
+    if (system_exchange(f->current, f->final) == 0)
+        return OK;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot replace", f->final);
+    *aside = path_join(f->part, "replaced");
+    int code = *aside ? directory_remove(*aside) : ERROR_SYSTEM;
+    if (code == OK)
+        code = path_rename(f->final, *aside);
+    if (code != OK)
+        return code;
+    code = path_rename(f->current, f->final);
+    if (code != OK && system_rename(*aside, f->final) != 0)
+        error_prefix(code, "%s: is now %s", f->final, *aside);
+    return code;
+}
+
+// A failure leaves the older CKPT, and the generation for --resume; a kill between the exchange and the end leaves
+// in CKPT.part what is left of the older one, which the next run removes.
+static int replace(struct folder *f, bool *removed) {
+    char *aside;
+    int code = put_in_place(f, &aside);
+    if (code == OK && (code = path_sync_parent(f->final)) != OK) {
+        bool back = aside ? system_rename(f->final, f->current) == 0 && system_rename(aside, f->final) == 0
+                          : system_exchange(f->current, f->final) == 0;
+        if (!back)
+            error_prefix(code, "%s: is complete, but a power cut may lose it", f->final);
+    }
+    free(aside);
+    if (code == OK) {
+        free(f->current);
+        f->current = NULL;
+        *removed = give_up_part(f);
+    }
+    return code;
 }
 
 int folder_finish(struct folder *f, int64_t keep) {
+    bool removed = true;
     int code = prune(f, keep); // a run that was killed while it advanced left one more
     if (code == OK)
         code = move_snapshots(f);
-    if (code == OK) {
-        struct placement p;
-        code = put_in_place(f, &p);
-        if (code == OK)
-            code = path_sync_parent(f->final);
-        if (code != OK)
-            take_back(f, &p, code);
-        free(p.aside);
-    }
-    if (code != OK)
-        return code;
-    free(f->current);
-    f->current = NULL;
-    if (remove_part(f, true) == OK)
-        unlock(f); // from now on the name is a newcomer's
-    else
+    if (code == OK)
+        code = path_exists(f->final) ? replace(f, &removed) : publish(f, &removed);
+    if (code == OK && !removed)
         tool_notice("%s is complete, but of the run is left: %s", f->final, error_message());
-    return OK;
+    return code;
 }

@@ -6,7 +6,9 @@
 //
 // A generation is written under its own name, synced, and only then named in `current`, so that at any moment the
 // newest complete one can be found. Older generations are removed, but for the last K that --keep asks for; they
-// end in CKPT/snapshots/step-N. The last generation is renamed to CKPT/, in exchange for an older CKPT/ if there.
+// end in CKPT/snapshots/step-N. At the end the last generation is renamed to CKPT.part.done/, CKPT.part/ removed,
+// and only then CKPT.part.done/ renamed to CKPT/: a killed run leaves nothing beside a finished CKPT/. An older
+// CKPT/ is exchanged for the generation in CKPT.part/, and removed there.
 #ifndef TACIT_TRAIN_FOLDER_H
 #define TACIT_TRAIN_FOLDER_H
 
@@ -14,9 +16,9 @@
 #include <stdint.h>
 
 struct folder {
-    char *final, *part; // CKPT, CKPT.part
-    char *current;      // the newest complete generation's folder; NULL: none
-    int lock;           // descriptor
+    char *final, *part, *done; // CKPT, CKPT.part, CKPT.part.done
+    char *current;             // the newest complete generation's folder; NULL: none
+    int lock;                  // descriptor
 };
 
 // Make and lock CKPT.part; ERROR_SYSTEM names the process that holds it, and where. Removes what a killed run left
@@ -33,7 +35,8 @@ int64_t folder_step(const struct folder *f); // of the current generation; -1: n
 int folder_begin(struct folder *f, int64_t step, char **directory);
 // The generation is complete: make it the current one, keep `keep` older ones.
 int folder_advance(struct folder *f, int64_t step, int64_t keep);
-// CKPT becomes the current generation with `keep` older ones below it, CKPT.part disappears; folder_close() follows.
+// CKPT becomes the current generation with `keep` older ones below it, CKPT.part disappears; folder_close()
+// follows.
 int folder_finish(struct folder *f, int64_t keep);
 
 #endif

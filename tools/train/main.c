@@ -35,7 +35,7 @@ static int is_finished(struct training *t, bool *finished, bool *differs) {
     return code;
 }
 
-// A run that was killed between its last two steps left an old, complete CKPT.part beside the new CKPT.
+// A run that was killed when its CKPT had taken the place of an older one left the older one in CKPT.part.
 static void discard_leftover(void) {
     struct folder folder = {.lock = -1};
     json_t *state = NULL;
