@@ -202,15 +202,20 @@ memory_of() {
     sed -n "s/.*memory: \\([0-9.]*\\) MiB at most, \\([0-9.]*\\) MiB planned.*/\\$2/p" "$1"
 }
 
+# What threads touch first, and when, moves the peak by a few hundred KiB from run to run, so the steps are many and the
+# bound is absolute: 2 MiB in 3960 steps are half a KiB per step, less than a micro-batch's tokens and targets.
 @test "train: memory stays within 32 MB of the plan, and does not grow with the steps" {
     case $build in *-asan) skip "the sanitizer takes memory of its own" ;; esac
     config 64 32 64 4 > wide.json
-    for steps in 40 400; do
-        train --model wide.json --batch 64 --micro-batch 64 --steps $steps --shuffle -v -o m "$data/a.tok" 2> $steps.err
-        awk -v peak="$(memory_of $steps.err 1)" -v plan="$(memory_of $steps.err 2)" \
-            'BEGIN { exit !(plan > 10 && peak < plan + 32 && peak > plan - 32) }'
+    train --model wide.json --batch 64 --micro-batch 64 --steps 40 --shuffle -v -o m "$data/a.tok" 2> wide.err
+    for steps in 40 4000; do
+        train --model wide.json --batch 4 --micro-batch 4 --steps $steps --shuffle -v -o m "$data/a.tok" 2> $steps.err
     done
-    assert_close "$(memory_of 400.err 1)" "$(memory_of 40.err 1)" 0.02
+    for run in wide 40 4000; do
+        awk -v peak="$(memory_of $run.err 1)" -v plan="$(memory_of $run.err 2)" \
+            'BEGIN { exit !(plan > 3 && peak < plan + 32 && peak > plan - 32) }'
+    done
+    awk -v few="$(memory_of 40.err 1)" -v many="$(memory_of 4000.err 1)" 'BEGIN { exit !(few > 0 && many < few + 2) }'
 }
 
 @test "train: nothing to predict in --eval gives no loss, and says so" {
