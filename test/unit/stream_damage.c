@@ -1,5 +1,6 @@
 // Every single-bit flip, every truncation, every swapped, repeated or dropped frame and bytes behind the end of
 // a small sample of each kind, stored and compressed, as a file and through a pipe, is ERROR_INPUT with the place.
+#include "base/background.h"
 #include "stream_sample.h"
 
 // `path` NULL: standard input, a pipe.
@@ -150,6 +151,9 @@ static void read_around_damage(const struct buffer *b) {
 }
 
 int main(void) {
+    // A hundred thousand streams of a few hundred bytes: starting threads for each would be all the time.
+    // What threads make of damage is in stream_threads.c.
+    background_deny();
     for (int sample = 0; sample < SAMPLES; sample++) {
         for (int level = 0; level <= 1; level++) {
             uint64_t sequences;
