@@ -112,6 +112,10 @@ unfinished() {
     unfinished "${ending[@]}"
     FAULTS=kill FAULTS_MOST=0 suffer train-end "${again[@]}"
     [[ $output =~ ([0-9]+)\ left\ the\ result && ${BASH_REMATCH[1]} -ge 3 ]]
+    # make has made the folder
+    mkdir m
+    FAULTS=kill FAULTS_MOST=0 suffer train-end "${again[@]}"
+    rmdir m
     # moved out of m.part, which is gone or empty
     mv m.part/step-4 m.part.done
     mkdir -p m.part.done/snapshots

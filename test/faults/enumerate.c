@@ -237,7 +237,7 @@ static bool ignore_part(const char *path) {
 static bool kill_everywhere(long calls, long most) {
     bool replaces = false;
     for (size_t i = 0; i < before.count; i++)
-        replaces = replaces || !strstr(before.entries[i].path, ".part");
+        replaces = replaces || (!before.entries[i].folder && !strstr(before.entries[i].path, ".part"));
     long published = 0;
     for (long at = 1; at <= calls; at = next_place(at, calls, most)) {
         int status;

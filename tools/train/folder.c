@@ -377,8 +377,8 @@ static bool give_up_part(struct folder *f) {
     return removed;
 }
 
-// A first CKPT. Whoever kills us finds CKPT alone or no CKPT: the generation leaves CKPT.part, which goes before
-// CKPT appears.
+// A first CKPT, or one for an empty folder. Whoever kills us finds CKPT alone or no CKPT: the generation leaves
+// CKPT.part, which goes before CKPT appears.
 static int publish(struct folder *f, bool *removed) {
     int fd, code = hold_done(f, f->current, &fd);
     if (code == OK)
@@ -443,11 +443,13 @@ static int replace(struct folder *f, bool *removed) {
 
 int folder_finish(struct folder *f, int64_t keep) {
     bool removed = true;
-    int code = prune(f, keep); // a run that was killed while it advanced left one more
+    char *weights = path_join(f->final, "model.safetensors");
+    int code = weights ? prune(f, keep) : ERROR_SYSTEM; // a run that was killed while it advanced left one more
     if (code == OK)
         code = move_snapshots(f);
     if (code == OK)
-        code = path_exists(f->final) ? replace(f, &removed) : publish(f, &removed);
+        code = path_exists(weights) ? replace(f, &removed) : publish(f, &removed);
+    free(weights);
     if (code == OK && !removed)
         tool_notice("%s is complete, but of the run is left: %s", f->final, error_message());
     return code;
