@@ -24,17 +24,9 @@ static int compare_ranks(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
-// How many breaks lie below a rank.
+// How many breaks lie below a rank: they are counted, for a search would wait for every one of its steps.
 static int32_t breaks_below(const struct brackets *b, uint64_t rank) {
-    const uint64_t *breaks = b->breaks;
-    uint32_t n = b->break_count;
-    while (n > 0) {
-        uint32_t half = n / 2;
-        bool below = breaks[half] < rank;
-        breaks = below ? breaks + half + 1 : breaks;
-        n = below ? n - half - 1 : half;
-    }
-    return (int32_t)(breaks - b->breaks);
+    return (int32_t)count_below(b->breaks, b->break_count, rank);
 }
 
 int brackets_init(struct brackets *b, uint32_t experts) {

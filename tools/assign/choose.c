@@ -12,13 +12,7 @@ int scores_best(const float *row, uint32_t experts, uint32_t *best) {
 }
 
 uint32_t balanced_choose(const float *row, uint32_t experts, uint32_t best, const uint64_t *room) {
-    if (room[best])
-        return best;
-    uint32_t chosen = experts;
-    for (uint32_t e = 0; e < experts; e++)
-        if (room[e] && (chosen == experts || row[e] > row[chosen]))
-            chosen = e;
-    return chosen;
+    return room[best] ? best : row_best_with_room(row, experts, room);
 }
 
 uint32_t prefix_predictions(uint32_t tokens, uint32_t prefix) {
