@@ -25,9 +25,8 @@ enum { ENCODING_PLAIN, ENCODING_ARITHMETIC };
 
 // ---- encoding ----
 
-static uint64_t record_column(const struct record *r, int c) {
-    const char *field = (const char *)r + columns[c].place;
-    switch (columns[c].width) {
+static inline uint64_t load_field(const char *field, int width) {
+    switch (width) {
     case 8:
         return *(const uint64_t *)field;
     case 4:
@@ -36,6 +35,33 @@ static uint64_t record_column(const struct record *r, int c) {
         return *(const uint16_t *)field;
     default:
         return *(const uint8_t *)field;
+    }
+}
+
+static uint64_t record_column(const struct record *r, int c) {
+    return load_field((const char *)r + columns[c].place, columns[c].width);
+}
+
+static inline void store_fields(uint8_t *p, const char *field, uint32_t n, int width) {
+    for (uint32_t i = 0; i < n; i++, p += width, field += sizeof(struct record))
+        store_le(p, load_field(field, width), width);
+}
+
+// A loop for each width, for a copy of so few bytes must not be a call.
+static void store_column(uint8_t *p, const struct record *records, uint32_t n, int c) {
+    const char *field = (const char *)records + columns[c].place;
+    switch (columns[c].width) {
+    case 8:
+        store_fields(p, field, n, 8);
+        break;
+    case 4:
+        store_fields(p, field, n, 4);
+        break;
+    case 2:
+        store_fields(p, field, n, 2);
+        break;
+    default:
+        store_fields(p, field, n, 1);
     }
 }
 
@@ -57,15 +83,17 @@ int frame_encode_columns(struct buffer *out, const struct record *records, uint3
         uint8_t width = columns[c].width;
         uint64_t step;
         bool arithmetic = is_arithmetic(records, n, c, &step);
-        size_t values = arithmetic ? 2 : n;
-        int code = buffer_reserve(out, 1 + values * width);
+        uint32_t values = arithmetic ? 1 : n;
+        size_t size = 1 + (arithmetic ? 2 : (size_t)n) * width;
+        int code = buffer_reserve(out, size);
         if (code != OK)
             return code;
         uint8_t *p = out->data + out->size;
         *p++ = arithmetic ? ENCODING_ARITHMETIC : ENCODING_PLAIN;
-        for (size_t i = 0; i < values; i++, p += width)
-            store_le(p, arithmetic && i == 1 ? step : record_column(&records[i], c), width);
-        out->size += 1 + values * width;
+        store_column(p, records, values, c);
+        if (arithmetic)
+            store_le(p + width, step, width);
+        out->size += size;
     }
     return OK;
 }
