@@ -283,31 +283,6 @@ static int map_of(struct stream_writer *w, const struct stream *from, struct dom
     return OK;
 }
 
-int stream_write_from(struct stream_writer *w, const struct stream *from, const struct record *r) {
-    struct domain_map *map;
-    struct record mapped = *r;
-    int code = map_of(w, from, &map);
-    if (code == OK && r->domain >= map->count) {
-        uint32_t count = (uint32_t)stream_domains(from);
-        if (r->domain >= count)
-            return error_set(ERROR_INPUT, "%s: domain %u is not one of %u", stream_name(from), r->domain, count);
-        code = memory_resize(&map->indices, count, sizeof *map->indices);
-        for (; code == OK && map->count < count; map->count++)
-            map->indices[map->count] = UNUSED;
-    }
-    if (code != OK)
-        return code;
-    uint32_t *index = &map->indices[r->domain];
-    if (*index == UNUSED) {
-        code = stream_add_domain(w, stream_domain(from, r->domain), &mapped.domain);
-        if (code != OK)
-            return code;
-        *index = mapped.domain;
-    }
-    mapped.domain = (uint16_t)*index;
-    return stream_write(w, &mapped);
-}
-
 // ---- records ----
 
 static int check_record(const struct stream_writer *w, const struct record *r, size_t size) {
@@ -346,7 +321,8 @@ static int make_room(struct stream_writer *w, size_t size) {
     return code;
 }
 
-int stream_write(struct stream_writer *w, const struct record *r) {
+// A record whose domain is this one of the writer's.
+static int write_record(struct stream_writer *w, const struct record *r, uint16_t domain) {
     uint64_t bytes = payload_size(&w->header, payload_count(&w->header, r->first, r->predicted));
     size_t size = bytes < FRAME_LIMIT ? (size_t)bytes : FRAME_LIMIT;
     int code =
@@ -357,7 +333,7 @@ int stream_write(struct stream_writer *w, const struct record *r) {
         return code;
     struct record *kept = &w->records[w->record_count];
     *kept = *r;
-    code = number_domain(w, r->domain, &kept->domain);
+    code = number_domain(w, domain, &kept->domain);
     if (code == OK && size > 0)
         code = buffer_append(&w->frame, r->payload, size);
     if (code != OK)
@@ -368,6 +344,34 @@ int stream_write(struct stream_writer *w, const struct record *r) {
     w->totals.predicted += r->predicted;
     w->totals.bytes += r->bytes;
     return OK;
+}
+
+int stream_write(struct stream_writer *w, const struct record *r) {
+    return write_record(w, r, r->domain);
+}
+
+int stream_write_from(struct stream_writer *w, const struct stream *from, const struct record *r) {
+    struct domain_map *map;
+    int code = map_of(w, from, &map);
+    if (code == OK && r->domain >= map->count) {
+        uint32_t count = (uint32_t)stream_domains(from);
+        if (r->domain >= count)
+            return error_set(ERROR_INPUT, "%s: domain %u is not one of %u", stream_name(from), r->domain, count);
+        code = memory_resize(&map->indices, count, sizeof *map->indices);
+        for (; code == OK && map->count < count; map->count++)
+            map->indices[map->count] = UNUSED;
+    }
+    if (code != OK)
+        return code;
+    uint32_t *index = &map->indices[r->domain];
+    if (*index == UNUSED) {
+        uint16_t domain;
+        code = stream_add_domain(w, stream_domain(from, r->domain), &domain);
+        if (code != OK)
+            return code;
+        *index = domain;
+    }
+    return write_record(w, r, (uint16_t)*index);
 }
 
 // ---- closing ----
