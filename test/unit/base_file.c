@@ -228,7 +228,8 @@ static void use_scratch(void) {
 }
 
 int main(void) {
-    signal(SIGINT, SIG_DFL); // a shell's background job has them ignored
+    signal(SIGHUP, SIG_DFL); // nohup has it ignored, a shell's background job the two others
+    signal(SIGINT, SIG_DFL);
     signal(SIGQUIT, SIG_DFL);
     char folder[] = "/tmp/tacit-unit.XXXXXX";
     if (!mkdtemp(folder) || chdir(folder) != 0)
