@@ -202,7 +202,7 @@ memory_of() {
     sed -n "s/.*memory: \\([0-9.]*\\) MiB at most, \\([0-9.]*\\) MiB planned.*/\\$2/p" "$1"
 }
 
-# What threads touch first, and when, moves the peak by a few hundred KiB from run to run, so the steps are many and the
+# Single jumps of about 300 KiB move the peak from run to run and do not follow the steps, so the steps are many and the
 # bound is absolute: 2 MiB in 3960 steps are half a KiB per step, less than a micro-batch's tokens and targets.
 @test "train: memory stays within 32 MB of the plan, and does not grow with the steps" {
     case $build in *-asan) skip "the sanitizer takes memory of its own" ;; esac
