@@ -30,6 +30,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' '$(1)' '$(2)')
 
+NVCC ?= nvcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
             $(if $(filter 1,$(WERROR)),-Werror)
 CPPFLAGS += -D_GNU_SOURCE -Ilib -Itools
@@ -84,6 +85,37 @@ VERSION_STAMP := $(BUILD)/version
 $(shell [ "$$(cat $(VERSION_STAMP) 2>/dev/null)" = '$(VERSION)' ] || echo '$(VERSION)' > $(VERSION_STAMP))
 $(BUILD)/lib/base/version.o: EXTRA = -DTACIT_VERSION='"$(VERSION)"'
 $(BUILD)/lib/base/version.o: $(VERSION_STAMP)
+
+# ---- CUDA ---------------------------------------------------------------------------------------------------
+
+# One shared object beside the tools, loaded by --device cuda: code for sm_80 and sm_90a, PTX for newer chips. What
+# it needs of the library (errors) it takes from the tool that loads it.
+CUDA_SOURCES := $(sort $(wildcard lib/kernels/cuda/*.cu))
+CUDA_HEADERS := $(sort $(wildcard lib/kernels/cuda/*.cuh)) lib/kernels/kernels.h lib/base/error.h
+CUDA_BACKEND := $(BIN)/libtacit-cuda.so
+CUDA_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+             -gencode arch=compute_90,code=compute_90
+CUDA_FLAGS := -std=c++20 -O3 -lineinfo --threads 0 -Ilib -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unused-parameter \
+              $(if $(filter 1,$(WERROR)),--Werror all-warnings -Xcompiler -Werror)
+CUDA_STAMP := $(BUILD)/cuda-flags
+CUDA_FLAGS_TEXT := $(NVCC) $(CUDA_ARCH) $(CUDA_FLAGS)
+$(shell [ "$$(cat $(CUDA_STAMP) 2>/dev/null)" = '$(CUDA_FLAGS_TEXT)' ] || echo '$(CUDA_FLAGS_TEXT)' > $(CUDA_STAMP))
+CUDA_OBJECTS := $(patsubst %.cu,$(BUILD)/%.o,$(CUDA_SOURCES))
+
+$(BUILD)/%.o: %.cu $(CUDA_HEADERS) $(CUDA_STAMP)
+	$(call say,nvcc,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(CUDA_ARCH) $(CUDA_FLAGS) -c -o $@ $<
+
+$(CUDA_BACKEND): $(CUDA_OBJECTS)
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -shared -cudart static -o $@ $^ -lcublasLt
+ifeq ($(CUDA),1)
+all: $(CUDA_BACKEND)
+endif
+
+# ---- the library and the tools --------------------------------------------------------------------------------
 
 $(LIBRARY): $(call objects,$(LIB_SOURCES))
 	$(call say,ar,$@)

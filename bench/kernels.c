@@ -30,7 +30,7 @@ struct bench {
     int rows;
     size_t parameters;
     dptr x, sum, mean, rstd, norm, qkv, out, lse, pre, slope, act, delta, tokens, weights, gradient, moments,
-        sizes;
+        sizes, scale;
     double step_seconds, step_flops;
 };
 
@@ -76,6 +76,7 @@ static void make_arrays(struct bench *b) {
     b->gradient = new_array(b, b->parameters + widest * h * 3, 1e-3);
     b->moments = new_array(b, 3 * b->parameters, 1e-3);
     b->sizes = new_array(b, 16, 1);
+    b->scale = new_array(b, 1, 1e-4);
     uint32_t *tokens = malloc(r * sizeof *tokens);
     for (size_t i = 0; i < r; i++)
         tokens[i] = (uint32_t)random_below(1, 0, i, v);
@@ -165,11 +166,11 @@ static void attention_backward(struct bench *b) {
                           b->qkv, b->lse, &b->attention, 1);
 }
 static void classifier_score(struct bench *b) {
-    K->classifier(b->d, &b->one, b->mean, NULL, NULL, b->norm, b->weights, b->tokens, 0, b->rows, b->s->hidden,
+    K->classifier(b->d, &b->one, b->mean, NULL, NULL, b->norm, b->weights, b->tokens, NULL, b->rows, b->s->hidden,
                   b->s->vocab);
 }
 static void classifier_train(struct bench *b) {
-    K->classifier(b->d, &b->one, b->mean, b->out, b->gradient, b->norm, b->weights, b->tokens, 1e-4f, b->rows,
+    K->classifier(b->d, &b->one, b->mean, b->out, b->gradient, b->norm, b->weights, b->tokens, b->scale, b->rows,
                   b->s->hidden, b->s->vocab);
 }
 static void swiglu_forward(struct bench *b) {

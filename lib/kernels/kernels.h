@@ -85,6 +85,13 @@ struct kernels {
     size_t (*workspace)(const struct device *d, const struct kernel_limits *limits);
     int (*prepare)(struct device *d, const struct kernel_limits *limits);
 
+    // ---- recording ----
+    // A backend may keep what is issued between replay(key) == false and recorded(), and do it all at once when
+    // replay(key) is called again: it is then done, and true comes back. The key stands for the same operations
+    // with the same pointers and sizes, on whatever the memory then holds; uploads and downloads stay outside.
+    bool (*replay)(struct device *d, uint64_t key);
+    void (*recorded)(struct device *d);
+
     // ---- embedding ----
     // x[g,r,:] = table_g[tokens[r],:]; x float32 [G,R,H], table float32 [V,H], tokens u32 [R] or [G,R]
     void (*embed_forward)(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens,
@@ -139,9 +146,10 @@ struct kernels {
 
     // ---- classifier: log-softmax of x w^T at the targets, in chunks of rows (no R x V array) ----
     // logprob float32 [G,R]; x c [G,R,H]; w c [V,H]; targets u32 [R] or [G,R]. With dx (c [G,R,H]) not NULL also
-    // the gradient of -scale * sum of logprob: dx, and dw (float32 [V,H]) +=.
+    // the gradient of -scale * sum of logprob: dx, and dw (float32 [V,H]) +=. scale: one float32, in device memory
+    // so that a recorded pass can be done again with another.
     void (*classifier)(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
-                       dptr w, dptr targets, float scale, int rows, int hidden, int vocab);
+                       dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 
     // ---- optimizer; n elements of one model ----
     // to c = from float32 rounded to nearest even; nothing to do where c is float32 and to = from

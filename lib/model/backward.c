@@ -103,6 +103,15 @@ static void backward(struct model *m, const struct kernel_models *km, int B, int
                       c->hidden, c->vocab);
 }
 
+// Forward and backward of what was uploaded.
+static void pass(struct model *m, const struct kernel_models *km, int B, int S) {
+    model_forward(m, km, B, S);
+    m->device->k->classifier(m->device, km, m->logprobs, m->dnormed, model_gradient_at(m, m->table.classifier),
+                             m->normed, model_copy(m, m->table.classifier), m->targets, m->scale, B * S,
+                             m->config.hidden, m->config.vocab);
+    backward(m, km, B, S);
+}
+
 int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S, float scale,
                    double *sum) {
     const struct kernels *k = m->device->k;
@@ -115,11 +124,11 @@ int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targ
     struct kernel_models km = {m->size.models, m->table.elements, rows};
     k->upload(m->device, m->tokens, tokens, all * sizeof *tokens);
     k->upload(m->device, m->targets, targets, all * sizeof *targets);
-    model_forward(m, &km, B, S);
-    k->classifier(m->device, &km, m->logprobs, m->dnormed, model_gradient_at(m, m->table.classifier), m->normed,
-                  model_copy(m, m->table.classifier), m->targets, scale, (int)rows, m->config.hidden,
-                  m->config.vocab);
-    backward(m, &km, B, S);
+    k->upload(m->device, m->scale, &scale, sizeof scale);
+    if (!k->replay(m->device, model_pass_key(m, true, B, S))) {
+        pass(m, &km, B, S);
+        k->recorded(m->device);
+    }
     code = k->download(m->device, m->staging, m->logprobs, all * sizeof(float));
     if (!code)
         code = model_check_logprobs(m, m->staging, B, S, true);

@@ -69,6 +69,7 @@ struct model {
     dptr dresidual, dbranch, dnormed; // f32, c, c [G,R,H]: gradients of x, of the branch, of the norm's output
     dptr dwide, dmid;                 // c [G,R,max(widths)], c [G,R,max(A D, F)]
     dptr square_sums;                 // f64 [G]
+    dptr scale;                       // f32: of the loss
 };
 
 static inline dptr model_parameter(const struct model *m, size_t offset) {
@@ -91,6 +92,8 @@ int model_check_input(const struct model *m, const uint32_t *tokens, const uint3
                       int S);
 // From tokens (uploaded, read as km says) to the final norm's output m->normed.
 void model_forward(struct model *m, const struct kernel_models *km, int B, int S);
+// What a backend may record a pass of this model over B x S tokens under (kernels.h, replay).
+uint64_t model_pass_key(const struct model *m, bool gradient, int B, int S);
 // ERROR_NUMERIC where a log-prob of [G][B][S] is NaN or +Inf (and where `finite`, -Inf), naming its place.
 int model_check_logprobs(const struct model *m, const float *logprobs, int B, int S, bool finite);
 

@@ -146,15 +146,18 @@ static void check_classifier(struct device *d, int models, size_t rows, size_t h
     for (size_t i = 0; i < g * rows; i++)
         targets[i] = i % 7 == 5 ? TARGET_NONE : (uint32_t)random_below(3, 0, i, vocab);
     dptr device_targets = words_new(d, targets, g * rows);
+    struct array scale = array_new(d, 1, false);
+    scale.v[0] = 0.125;
+    array_put(d, &scale);
     struct classifier q = {g, rows, hidden, vocab, stride, m.token_stride, x.v, w.v, targets};
     double *expected = malloc(logprob.n * sizeof *expected), *dx_expected = calloc(x.n, sizeof *dx_expected);
     double *dw_expected = copy_values(&dw);
     classify(&q, expected, 0.125, dx_expected, dw_expected);
-    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, 0, (int)rows, (int)hidden,
+    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, NULL, (int)rows, (int)hidden,
                      (int)vocab);
     array_get(d, &logprob);
     CHECK_NEAR(d, logprob.v, expected, logprob.n, "log-probs of %zu x %zu x %zu", rows, hidden, vocab);
-    d->k->classifier(d, &m, logprob.p, dx.p, dw.p, x.p, w.p, device_targets, 0.125f, (int)rows, (int)hidden,
+    d->k->classifier(d, &m, logprob.p, dx.p, dw.p, x.p, w.p, device_targets, scale.p, (int)rows, (int)hidden,
                      (int)vocab);
     array_get(d, &logprob);
     array_get(d, &dx);
@@ -167,6 +170,7 @@ static void check_classifier(struct device *d, int models, size_t rows, size_t h
     d->k->release(d, device_targets);
     free(targets), free(expected), free(dx_expected), free(dw_expected);
     array_free(d, &x), array_free(d, &w), array_free(d, &logprob), array_free(d, &dx), array_free(d, &dw);
+    array_free(d, &scale);
 }
 
 // -inf is a legal log-prob, NaN stays NaN; neither leaks into another row.
@@ -182,13 +186,13 @@ static void check_infinities(struct device *d) {
     }
     array_put(d, &x);
     array_put(d, &w);
-    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, 0, 3, 1, 3);
+    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, NULL, 3, 1, 3);
     array_get(d, &logprob);
     CHECK(logprob.v[0] == -INFINITY);
     CHECK_CLOSE(logprob.v[1], -1 - log(1 + exp(-1)), 1e-6);
     x.v[0] = NAN;
     array_put(d, &x);
-    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, 0, 3, 1, 3);
+    d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, NULL, 3, 1, 3);
     array_get(d, &logprob);
     CHECK(isnan(logprob.v[0]));
     CHECK_CLOSE(logprob.v[1], -1 - log(1 + exp(-1)), 1e-6);

@@ -179,7 +179,7 @@ static void run_gradient(struct classifier *q, int models, float *dw) {
 }
 
 void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
-                    dptr w, dptr targets, float scale, int rows, int hidden, int vocab) {
+                    dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab) {
     struct cpu *s = cpu_of(d);
     struct classifier q = {.s = s,
                            .logprob = (float *)logprob,
@@ -192,7 +192,7 @@ void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logpro
                            .rows = (size_t)rows,
                            .hidden = (size_t)hidden,
                            .vocab = (size_t)vocab,
-                           .scale = scale,
+                           .scale = dx ? *(const float *)scale : 0,
                            .bad = -1};
     if (rows == 0)
         return;

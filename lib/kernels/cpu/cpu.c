@@ -93,6 +93,17 @@ static size_t cpu_memory_used(const struct device *d) {
     return cpu_of(d)->used;
 }
 
+// Issuing an operation costs nothing here, so nothing is kept.
+static bool cpu_replay(struct device *d, uint64_t key) {
+    (void)d;
+    (void)key;
+    return false;
+}
+
+static void cpu_recorded(struct device *d) {
+    (void)d;
+}
+
 // ---- scratch ----
 
 static bool grow(struct cpu *s, void **p, int count, size_t *now, size_t bytes) {
@@ -240,6 +251,8 @@ static const struct kernels kernels = {
     .memory_used = cpu_memory_used,
     .workspace = cpu_workspace,
     .prepare = cpu_prepare,
+    .replay = cpu_replay,
+    .recorded = cpu_recorded,
     .embed_forward = cpu_embed_forward,
     .embed_backward = cpu_embed_backward,
     .norm_forward = cpu_norm_forward,

@@ -114,7 +114,7 @@ void cpu_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const
 void cpu_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
                             const struct attention_shape *shape, int models);
 void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
-                    dptr w, dptr targets, float scale, int rows, int hidden, int vocab);
+                    dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 void cpu_convert(struct device *d, dptr to, dptr from, size_t n);
 void cpu_sum_squares(struct device *d, dptr out, dptr x, size_t n);
 void cpu_adamw(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);

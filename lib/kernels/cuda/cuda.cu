@@ -1,0 +1,292 @@
+// The backend's device: opening, memory, failures.
+#include "cuda.cuh"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// ---- failures ----
+
+void cuda_fail(struct cuda *s, const char *format, ...) {
+    if (s->failure != 0)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(s->message, sizeof s->message, format, arguments);
+    va_end(arguments);
+    s->failure = ERROR_SYSTEM;
+}
+
+bool cuda_check(struct cuda *s, cudaError_t status, const char *what) {
+    if (status != cudaSuccess)
+        cuda_fail(s, "device 'cuda:%d': %s: %s", s->index, what, cudaGetErrorString(status));
+    return status == cudaSuccess;
+}
+
+static int returned_failure(struct cuda *s) {
+    int code = s->failure;
+    s->failure = 0;
+    return code == 0 ? OK : error_set(code, "%s", s->message);
+}
+
+static int synchronize(struct device *d) {
+    struct cuda *s = cuda_of(d);
+    cuda_check(s, cudaStreamSynchronize(s->stream), "running kernels");
+    return returned_failure(s);
+}
+
+// ---- memory ----
+
+struct cuda_block {
+    void *p;
+    size_t bytes;
+    struct cuda_block *next;
+};
+
+static int out_of_memory(const struct cuda *s, size_t bytes) {
+    size_t available = 0, whole = 0;
+    if (cudaMemGetInfo(&available, &whole) != cudaSuccess)
+        cudaGetLastError();
+    return error_set(ERROR_SYSTEM,
+                     "device 'cuda:%d': cannot allocate %zu bytes (%zu in use here, %zu of %zu are free)", s->index,
+                     bytes, s->used, available, whole);
+}
+
+int cuda_memory_new(struct cuda *s, size_t bytes, void **p) {
+    *p = NULL;
+    struct cuda_block *block = (struct cuda_block *)malloc(sizeof *block);
+    if (!block)
+        return error_set(ERROR_SYSTEM, "out of memory: %zu bytes", sizeof *block);
+    cudaError_t status = cudaMalloc(&block->p, bytes > 0 ? bytes : 1);
+    if (status != cudaSuccess) {
+        cudaGetLastError(); // that it failed is said here, not by the next call
+        free(block);
+        if (status == cudaErrorMemoryAllocation)
+            return out_of_memory(s, bytes);
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': allocating memory: %s", s->index,
+                         cudaGetErrorString(status));
+    }
+    block->bytes = bytes;
+    block->next = s->blocks;
+    s->blocks = block;
+    s->used += bytes;
+    *p = block->p;
+    return OK;
+}
+
+void cuda_memory_free(struct cuda *s, void *p) {
+    for (struct cuda_block **at = &s->blocks; p && *at; at = &(*at)->next)
+        if ((*at)->p == p) {
+            struct cuda_block *block = *at;
+            *at = block->next;
+            s->used -= block->bytes;
+            cudaFree(p); // waits for the work that may use it
+            free(block);
+            return;
+        }
+}
+
+void *cuda_scratch(struct cuda *s, size_t bytes) {
+    if (s->failure != 0)
+        return NULL;
+    if (bytes <= s->scratch_bytes)
+        return s->scratch;
+    if (cuda_recording(s)) {
+        cuda_fail(s, "device 'cuda:%d': a recorded pass asks for more scratch than the same pass before", s->index);
+        return NULL;
+    }
+    cuda_forget(s); // graphs hold the old address
+    cuda_memory_free(s, s->scratch);
+    s->scratch = NULL;
+    s->scratch_bytes = 0;
+    if (cuda_memory_new(s, bytes, &s->scratch) != OK) {
+        cuda_fail(s, "%s", error_message());
+        return NULL;
+    }
+    s->scratch_bytes = bytes;
+    return s->scratch;
+}
+
+static int allocate(struct device *d, size_t bytes, dptr *p) {
+    void *memory;
+    int code = cuda_memory_new(cuda_of(d), bytes, &memory);
+    *p = (dptr)memory;
+    return code;
+}
+
+static void release(struct device *d, dptr p) {
+    cuda_forget(cuda_of(d)); // a graph may hold it
+    cuda_memory_free(cuda_of(d), p);
+}
+
+// From pageable memory: the runtime has taken a copy when the call returns.
+static void upload(struct device *d, dptr to, const void *from, size_t bytes) {
+    struct cuda *s = cuda_of(d);
+    if (s->failure == 0)
+        cuda_check(s, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s->stream), "copying to the device");
+}
+
+static int download(struct device *d, void *to, dptr from, size_t bytes) {
+    struct cuda *s = cuda_of(d);
+    if (s->failure == 0)
+        cuda_check(s, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s->stream),
+                   "copying from the device");
+    return synchronize(d);
+}
+
+static void copy(struct device *d, dptr to, dptr from, size_t bytes) {
+    struct cuda *s = cuda_of(d);
+    if (s->failure == 0)
+        cuda_check(s, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s->stream), "copying");
+}
+
+static void zero(struct device *d, dptr p, size_t bytes) {
+    struct cuda *s = cuda_of(d);
+    if (s->failure == 0)
+        cuda_check(s, cudaMemsetAsync(p, 0, bytes, s->stream), "clearing memory");
+}
+
+static size_t memory_used(const struct device *d) {
+    return cuda_of(d)->used;
+}
+
+// ---- scratch ----
+
+static size_t largest_scratch(const struct cuda *s, const struct kernel_limits *l) {
+    const size_t all[] = {cuda_embed_scratch(l), cuda_norm_scratch(l), cuda_attention_scratch(l, s->half),
+                          cuda_classifier_scratch(l, s->half), cuda_update_scratch(l)};
+    size_t most = 0;
+    for (size_t bytes : all)
+        most = bytes > most ? bytes : most;
+    return most;
+}
+
+static size_t workspace(const struct device *d, const struct kernel_limits *l) {
+    return largest_scratch(cuda_of(d), l) + cuda_matmul_workspace();
+}
+
+static int prepare(struct device *d, const struct kernel_limits *l) {
+    cuda_scratch(cuda_of(d), largest_scratch(cuda_of(d), l));
+    return synchronize(d);
+}
+
+// ---- opening ----
+
+static void close_device(struct device *d) {
+    struct cuda *s = cuda_of(d);
+    if (!s)
+        return;
+    if (s->stream)
+        cudaStreamSynchronize(s->stream);
+    cuda_forget(s);
+    cuda_matmul_close(s);
+    while (s->blocks)
+        cuda_memory_free(s, s->blocks->p);
+    if (s->products)
+        cublasLtDestroy(s->products);
+    if (s->stream)
+        cudaStreamDestroy(s->stream);
+    free(s);
+    d->state = NULL;
+}
+
+static const struct kernels *operations();
+
+// What the driver is too old for, or cannot find, in one line.
+static int no_device(cudaError_t status) {
+    int driver = 0, runtime = 0;
+    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 &&
+        cudaRuntimeGetVersion(&runtime) == cudaSuccess)
+        return error_set(ERROR_SYSTEM,
+                         "device 'cuda': the driver serves CUDA %d.%d, and this build needs %d.%d: update the "
+                         "driver, or use --device cpu",
+                         driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    return error_set(ERROR_SYSTEM, "device 'cuda': %s; use --device cpu", cudaGetErrorString(status));
+}
+
+static int check_device(int index) {
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess)
+        return no_device(status);
+    if (index >= count)
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': there %s %d (0%s)", index, count == 1 ? "is" : "are", count,
+                         count > 1 ? " and up" : "");
+    int major = 0;
+    status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+    if (status != cudaSuccess)
+        return no_device(status);
+    if (major < 8)
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': compute capability %d.x, and 8.0 is needed", index, major);
+    return OK;
+}
+
+static int open_state(struct cuda *s) {
+    const char *what = "starting";
+    cudaError_t status = cudaSetDevice(s->index);
+    if (status == cudaSuccess)
+        status = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
+    if (status != cudaSuccess)
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': %s: %s", s->index, what, cudaGetErrorString(status));
+    cublasStatus_t products = cublasLtCreate(&s->products);
+    if (products != CUBLAS_STATUS_SUCCESS)
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': cuBLASLt does not start (status %d)", s->index,
+                         (int)products);
+    return cuda_matmul_open(s);
+}
+
+// bfloat16 unless float32 is asked for: every chip served has the instruction.
+extern "C" int kernels_cuda_open(struct device *d, int index, enum kernel_dtype dtype) {
+    d->state = NULL;
+    int code = check_device(index);
+    if (code != OK)
+        return code;
+    struct cuda *s = (struct cuda *)calloc(1, sizeof *s);
+    if (!s)
+        return error_set(ERROR_SYSTEM, "out of memory: %zu bytes", sizeof *s);
+    d->k = operations();
+    d->state = s;
+    d->compute = dtype == KERNEL_F32 ? KERNEL_F32 : KERNEL_BF16;
+    d->threads = 1;
+    s->half = d->compute == KERNEL_BF16;
+    s->index = index;
+    code = open_state(s);
+    if (code != OK)
+        close_device(d);
+    return code;
+}
+
+static const struct kernels *operations() {
+    static struct kernels k;
+    k.name = "cuda";
+    k.close = close_device;
+    k.allocate = allocate;
+    k.release = release;
+    k.upload = upload;
+    k.download = download;
+    k.copy = copy;
+    k.zero = zero;
+    k.synchronize = synchronize;
+    k.memory_used = memory_used;
+    k.workspace = workspace;
+    k.prepare = prepare;
+    k.replay = cuda_replay;
+    k.recorded = cuda_recorded;
+    k.embed_forward = cuda_embed_forward;
+    k.embed_backward = cuda_embed_backward;
+    k.norm_forward = cuda_norm_forward;
+    k.norm_backward = cuda_norm_backward;
+    k.matmul_forward = cuda_matmul_forward;
+    k.matmul_backward_input = cuda_matmul_backward_input;
+    k.matmul_backward_weight = cuda_matmul_backward_weight;
+    k.swiglu_forward = cuda_swiglu_forward;
+    k.swiglu_backward = cuda_swiglu_backward;
+    k.rotary = cuda_rotary;
+    k.attention_forward = cuda_attention_forward;
+    k.attention_backward = cuda_attention_backward;
+    k.classifier = cuda_classifier;
+    k.convert = cuda_convert;
+    k.sum_squares = cuda_sum_squares;
+    k.adamw = cuda_adamw;
+    return &k;
+}

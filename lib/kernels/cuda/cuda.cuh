@@ -1,0 +1,159 @@
+// The CUDA backend's own: state, failures, scratch memory, launches. For lib/kernels/cuda alone.
+//
+// One stream carries everything, in the order of the calls. An operation that fails (memory, a launch, a product
+// that cuBLASLt refuses) keeps the first failure in the state and nothing runs after it; download() and
+// synchronize() return it.
+//
+// Work is cut into blocks by shapes alone, never by the number of processors, no float is added atomically, and
+// every sum has one order: same device and build, same bytes. Kernels use dynamic shared memory only
+// (`shared_memory`), and reach instructions that C++ lacks through the functions of ptx.cuh, so that test/emulate
+// can run the same source, thread by thread, on a processor.
+#ifndef TACIT_KERNELS_CUDA_CUDA_CUH
+#define TACIT_KERNELS_CUDA_CUDA_CUH
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+#include <stddef.h>
+#include <stdint.h>
+
+extern "C" {
+#include "base/error.h"
+#include "kernels/kernels.h"
+}
+
+struct matmul_cache;   // matmul.cu: cuBLASLt's plans by shape
+struct recorded_steps; // record.cu: graphs by key
+struct cuda_block;     // cuda.cu: memory that is allocated
+
+struct cuda {
+    cudaStream_t stream;
+    cublasLtHandle_t products;
+    struct matmul_cache *matmuls;
+    bool half;     // the compute dtype is bfloat16
+    int index;     // of the device
+    size_t used;   // bytes allocated
+    struct cuda_block *blocks;
+    int failure; // kept until the next download or synchronize
+    char message[256];
+    void *scratch; // of the operation under way
+    size_t scratch_bytes;
+    struct recorded_steps *steps;
+};
+
+static inline struct cuda *cuda_of(const struct device *d) {
+    return (struct cuda *)d->state;
+}
+
+static inline size_t cuda_element(const struct cuda *s) {
+    return s->half ? 2 : 4;
+}
+
+// Keep a failure, unless one is kept already.
+void cuda_fail(struct cuda *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// False (and the failure kept) where a call of the runtime failed; `what` names the call: "copying to the device".
+bool cuda_check(struct cuda *s, cudaError_t status, const char *what);
+
+// Accounted memory of the device, and scratch for the operation under way: at least `bytes`, from the one block
+// that all operations share (NULL, the failure kept, where memory is short).
+int cuda_memory_new(struct cuda *s, size_t bytes, void **p);
+void cuda_memory_free(struct cuda *s, void *p);
+void *cuda_scratch(struct cuda *s, size_t bytes);
+
+// Scratch that each operation will ask for within these limits.
+size_t cuda_embed_scratch(const struct kernel_limits *l);
+size_t cuda_norm_scratch(const struct kernel_limits *l);
+size_t cuda_attention_scratch(const struct kernel_limits *l, bool half);
+size_t cuda_classifier_scratch(const struct kernel_limits *l, bool half);
+size_t cuda_update_scratch(const struct kernel_limits *l);
+
+// ---- launches ----
+
+// Blocks, threads of a block, bytes of shared memory.
+struct cuda_grid {
+    dim3 blocks;
+    int threads;
+    size_t shared;
+};
+
+enum { CUDA_SHARED_DEFAULT = 48 << 10 }; // more has to be asked for
+
+template <typename... P, typename... A>
+void cuda_launch(struct cuda *s, const char *name, void (*kernel)(P...), struct cuda_grid grid, A... arguments) {
+    if (s->failure != 0 || grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0)
+        return;
+    if (grid.shared > CUDA_SHARED_DEFAULT &&
+        !cuda_check(s,
+                    cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         (int)grid.shared),
+                    name))
+        return;
+    cudaLaunchConfig_t configuration = {};
+    configuration.gridDim = grid.blocks;
+    configuration.blockDim = dim3((unsigned)grid.threads);
+    configuration.dynamicSmemBytes = grid.shared;
+    configuration.stream = s->stream;
+    cuda_check(s, cudaLaunchKernelEx(&configuration, kernel, (P)arguments...), name);
+}
+
+// ceil(n / piece), as a number of blocks
+static inline unsigned cuda_blocks(size_t n, size_t piece) {
+    return (unsigned)((n + piece - 1) / piece);
+}
+
+// ---- matmul.cu: products for other operations too ----
+
+// C[g] (m x n, c or float32) = or += A[g] B[g], row-major; a transposed operand is stored the other way round.
+struct cuda_product {
+    int m, n, k, count;                       // count: models
+    bool a_transposed, b_transposed;          // A is stored [k, m]; B is stored [n, k]
+    int64_t lda, ldb, ldc;                    // elements between stored rows
+    int64_t stride_a, stride_b, stride_c;     // elements between models
+    bool float_out;                           // C is float32 (otherwise c)
+    bool add;                                 // C += instead of C =
+};
+void cuda_product_run(struct cuda *s, const struct cuda_product *p, void *c, const void *a, const void *b);
+int cuda_matmul_open(struct cuda *s); // s->matmuls
+void cuda_matmul_close(struct cuda *s);
+size_t cuda_matmul_workspace(void);
+
+// ---- record.cu ----
+
+bool cuda_replay(struct device *d, uint64_t key);
+void cuda_recorded(struct device *d);
+void cuda_forget(struct cuda *s); // all graphs
+bool cuda_recording(const struct cuda *s);
+
+// ---- the operations, as kernels.h has them ----
+
+void cuda_embed_forward(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens, int rows,
+                        int hidden, int vocab);
+void cuda_embed_backward(struct device *d, const struct kernel_models *m, dptr dtable, dptr dx, dptr tokens,
+                         int rows, int hidden, int vocab);
+void cuda_norm_forward(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr y, dptr mean,
+                       dptr rstd, dptr x_out, dptr x, dptr delta, dptr weight, dptr bias, float epsilon, int rows,
+                       int hidden);
+void cuda_norm_backward(struct device *d, const struct kernel_models *m, enum kernel_norm kind, dptr dx, dptr dx_c,
+                        dptr dweight, dptr dbias, dptr dy, dptr x, dptr mean, dptr rstd, dptr weight, int rows,
+                        int hidden);
+void cuda_matmul_forward(struct device *d, const struct kernel_models *m, dptr y, dptr slope, dptr x, dptr w,
+                         enum kernel_activation act, int rows, int in, int out);
+void cuda_matmul_backward_input(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w,
+                                dptr slope, int rows, int in, int out);
+void cuda_matmul_backward_weight(struct device *d, const struct kernel_models *m, dptr dw, dptr dy, dptr x,
+                                 int rows, int in, int out);
+void cuda_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
+void cuda_swiglu_backward(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
+void cuda_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
+                 int direction);
+void cuda_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
+                            int models);
+void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
+                             const struct attention_shape *shape, int models);
+void cuda_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
+                     dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
+void cuda_convert(struct device *d, dptr to, dptr from, size_t n);
+void cuda_sum_squares(struct device *d, dptr out, dptr x, size_t n);
+void cuda_adamw(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);
+
+#endif
