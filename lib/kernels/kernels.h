@@ -115,11 +115,11 @@ struct kernels {
 
     // ---- products; weights are [N, M] (out, in), as in a checkpoint ----
     // y[g] = act(x[g] w_g^T): y c [G,R,N], x c [G,R,M], w c [N,M]. With an activation, `slope` (c [G,R,N], NULL in
-    // inference) receives act'(x[g] w_g^T), all that the backward pass needs of it.
+    // inference) receives what the backward pass needs of it: act'(z) or z = x[g] w_g^T itself, as the backend likes.
     void (*matmul_forward)(struct device *d, const struct kernel_models *m, dptr y, dptr slope, dptr x, dptr w,
                            enum kernel_activation act, int rows, int in, int out);
-    // dx[g] = (dy[g] w_g) * slope: dx c [G,R,M], dy c [G,R,N], slope c [G,R,M], of the activation in front of this
-    // product (NULL where there is none)
+    // dx[g] = (dy[g] w_g) * act'(z): dx c [G,R,M], dy c [G,R,N], slope c [G,R,M], as matmul_forward left it of the
+    // activation in front of this product (NULL where there is none)
     void (*matmul_backward_input)(struct device *d, const struct kernel_models *m, dptr dx, dptr dy, dptr w,
                                   dptr slope, int rows, int in, int out);
     // dw_g += dy[g]^T x[g]: dw float32 [N,M]
