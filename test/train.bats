@@ -32,7 +32,7 @@ losses() { # of the steps in a log
     assert_equal "$(jq -s '.[-1].flops == 25 * 8 * 32 * (6 * (12 * 2 * 32 * 32 + 64 * 32) + 6 * 2 * 32 * 32)' log)" true
     assert_equal "$(jq -s '.[-1].tokens' log)" $((25 * 8 * 32))
     assert_equal "$(jq -sc '.[1] | keys' log)" \
-        '["flops","grad_norm","loss","lr","seconds","step","tokens","tokens_per_second"]'
+        '["flops","grad_norm","loss","lr","seconds","step","tokens","tokens_per_second","waited"]'
     assert_equal "$(jq '.step, .tokens, .flops == .flops_run, .epochs' m/state.json | xargs)" "25 6400 true 1.25"
 }
 

@@ -75,12 +75,7 @@ static void check_going_on(const double *weights) {
     for (int i = 0; i < 150; i++)
         CHECK(next_id(whole) == next_id(first));
     json_t *position = feed_position(first);
-    for (int i = 0; i < 5; i++)
-        next_id(first);
-    feed_give_back(first, 5);
-    json_t *again = feed_position(first);
-    CHECK(json_equal(position, again) && feed_drawn(first) == 150);
-    json_decref(again);
+    CHECK(feed_drawn(first) == 150);
     feed_close(first);
     struct feed *second = open_feed(paths, 2, weights, true, 9);
     CHECK_OK(feed_restore(second, position));

@@ -1,25 +1,12 @@
-// Sequences into batches, and the held-out loss of --eval.
+// The held-out loss of --eval.
 #include "base/error.h"
 #include "train/train.h"
 
 #include <inttypes.h>
 #include <math.h>
 
-int training_take(struct training *t, const struct record *r, const struct stream_header *h, const char *name) {
-    int64_t limit = t->options->length;
-    uint32_t n = (int64_t)r->count < limit ? r->count : (uint32_t)limit;
-    record_tokens(h, r, 0, n, t->row);
-    for (uint32_t i = 0; i < n; i++)
-        if (t->row[i] >= (uint32_t)t->config.vocab)
-            return error_set(ERROR_INPUT, "%s: sequence %" PRIu64 ": token id %" PRIu32 ", but the model has %d",
-                             name, r->id, t->row[i], t->config.vocab);
-    uint32_t first = r->first < n ? r->first : n;
-    batch_add(&t->batch, t->row, (int)n, first > 0 ? (int)first : 1);
-    return OK;
-}
-
 static int score_batch(struct training *t, double *nats, int64_t *predicted) {
-    struct batch *b = &t->batch;
+    struct batch *b = &t->held_out;
     if (b->count == 0)
         return OK;
     int S = batch_pack(b, 0, b->count, t->tokens, t->targets);
@@ -60,14 +47,14 @@ int training_evaluate(struct training *t, double *nats, int64_t *predicted) {
     int code = share_open(&share, o->evaluation, &part);
     if (code == OK)
         code = check_stream(t, share);
-    batch_clear(&t->batch);
+    batch_clear(&t->held_out);
     for (bool got = true; code == OK && got;) {
         struct record r;
         code = share_next(share, &r, &got);
         const struct stream *s = share_tokens(share);
         if (code == OK && got)
-            code = training_take(t, &r, stream_header(s), stream_name(s));
-        if (code == OK && (!got || t->batch.count == o->micro_batch))
+            code = supply_add(&t->held_out, t->row, t->config.vocab, &r, stream_header(s), stream_name(s));
+        if (code == OK && (!got || t->held_out.count == t->held_out.rows))
             code = score_batch(t, nats, predicted);
     }
     if (code == OK)

@@ -28,6 +28,7 @@ struct feed {
     struct lane *lanes;
     int source_count, lane_count;
     int reading; // pipes: the source being read
+    int latest;  // source of the latest sample
     bool piped, shuffle, finished;
     uint64_t seed, drawn;
 };
@@ -202,6 +203,10 @@ uint64_t feed_drawn(const struct feed *f) {
     return f->drawn;
 }
 
+const char *feed_latest(const struct feed *f) {
+    return stream_name(share_tokens(f->sources[f->latest].share));
+}
+
 double feed_epochs(const struct feed *f) {
     uint64_t n = feed_sequences(f);
     return n > 0 ? (double)f->drawn / (double)n : 0;
@@ -266,16 +271,12 @@ int feed_next(struct feed *f, struct record *r, const struct stream_header **h, 
     int from = 0;
     *got = true;
     int code = f->piped ? next_of_pipes(f, r, &from, got) : next_of_files(f, r, &from);
+    f->latest = from;
     *h = header_of(f, from);
-    *name = stream_name(share_tokens(f->sources[from].share));
+    *name = feed_latest(f);
     if (code == OK && *got)
         f->drawn++;
     return code;
-}
-
-void feed_give_back(struct feed *f, uint64_t n) {
-    while (n-- > 0)
-        pick_lane(f, --f->drawn)->drawn--;
 }
 
 json_t *feed_position(const struct feed *f) {

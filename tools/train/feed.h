@@ -38,11 +38,9 @@ struct digest feed_vocab(const struct feed *f, const char **name); // the vocabu
 // at the verified end of the pipes.
 int feed_next(struct feed *f, struct record *r, const struct stream_header **h, const char **name, bool *got);
 
-uint64_t feed_drawn(const struct feed *f); // samples so far
-// Take back the latest n samples, which were not used: the position is as before them. A pipe cannot give them
-// again, so it is only for feed_position() then.
-void feed_give_back(struct feed *f, uint64_t n);
-double feed_epochs(const struct feed *f); // passes over the data so far; 0 for pipes
+uint64_t feed_drawn(const struct feed *f);     // samples so far
+const char *feed_latest(const struct feed *f); // the stream of the latest one
+double feed_epochs(const struct feed *f);      // passes over the data so far; 0 for pipes
 // Samples drawn per lane, as state.json keeps them; and going on from there (pipes are read up to there).
 json_t *feed_position(const struct feed *f);
 int feed_restore(struct feed *f, const json_t *position);

@@ -14,7 +14,7 @@ int training_allocate(struct training *t) {
     const struct train_options *o = t->options;
     struct model_size size = {.models = 1, .batch = (int)o->micro_batch, .length = (int)o->length, .train = true};
     size_t n = (size_t)size.batch * (size_t)size.length;
-    int code = batch_new(&t->batch, (int)o->batch, size.length);
+    int code = o->evaluation ? batch_new(&t->held_out, size.batch, size.length) : OK;
     if (code != OK)
         return code;
     t->row = memory_new((size_t)size.length, sizeof *t->row);
@@ -64,33 +64,22 @@ static int save_and_die(struct training *t) {
 // ---- one step ----
 
 // The next B sequences; *got = false where the pipe ended before they were complete.
-static int fill_batch(struct training *t, bool *got) {
-    uint64_t before = feed_drawn(t->feed);
-    batch_clear(&t->batch);
-    *got = true;
-    while (t->batch.count < t->batch.rows) {
-        struct record r;
-        const struct stream_header *h;
-        const char *name;
-        int code = feed_next(t->feed, &r, &h, &name, got);
-        if (code == OK && !*got && t->last_step > 0)
-            code = error_set(ERROR_INPUT, "%s: ends after %" PRIu64 " sequences, at step %" PRId64 " of %" PRId64,
-                             name, feed_drawn(t->feed), t->state.step, t->last_step);
-        if (code == OK && *got)
-            code = training_take(t, &r, h, name);
-        // What is saved after an interruption goes on with the whole batch.
-        if (code != OK)
-            feed_give_back(t->feed, feed_drawn(t->feed) - before);
-        if (code != OK || !*got)
-            return code;
-    }
-    return OK;
+static int take_batch(struct training *t, bool *got) {
+    bool more = t->last_step == 0 || t->state.step + 1 < t->last_step;
+    int code = supply_next(t->supply, more, &t->batch, got);
+    if (code == OK && !*got && t->last_step > 0)
+        code = error_set(ERROR_INPUT, "%s: ends after %" PRIu64 " sequences, at step %" PRId64 " of %" PRId64,
+                         feed_latest(t->feed), feed_drawn(t->feed), t->state.step, t->last_step);
+    // The signal that ends us may have ended the pipe's writer first.
+    if (code != OK && interrupted && t->state.step > t->state.first_step)
+        code = save_and_die(t);
+    return code;
 }
 
 static void account(struct training *t) {
     struct train_state *s = &t->state;
-    for (int i = 0; i < t->batch.count; i++) {
-        int n = t->batch.lengths[i];
+    for (int i = 0; i < t->batch->count; i++) {
+        int n = t->batch->lengths[i];
         double flops = model_flops_per_token(&t->config, n) * n;
         s->tokens += n;
         s->tokens_run += n;
@@ -103,11 +92,11 @@ static void account(struct training *t) {
 // The mean over all predicted tokens of the step is one loss, however it is cut into micro-batches.
 static int accumulate(struct training *t, double *nats) {
     int micro = (int)t->options->micro_batch;
-    float scale = t->batch.predicted > 0 ? (float)(1.0 / (double)t->batch.predicted) : 0;
+    float scale = t->batch->predicted > 0 ? (float)(1.0 / (double)t->batch->predicted) : 0;
     *nats = 0;
-    for (int begin = 0; begin < t->batch.count; begin += micro) {
-        int n = t->batch.count - begin < micro ? t->batch.count - begin : micro;
-        int S = batch_pack(&t->batch, begin, n, t->tokens, t->targets);
+    for (int begin = 0; begin < t->batch->count; begin += micro) {
+        int n = t->batch->count - begin < micro ? t->batch->count - begin : micro;
+        int S = batch_pack(t->batch, begin, n, t->tokens, t->targets);
         int code = model_gradient(t->model, t->tokens, t->targets, n, S, scale, nats);
         if (code != OK)
             return code;
@@ -138,7 +127,7 @@ static int step(struct training *t, double *rate, double *norm) {
         return error_prefix(code, "step %" PRId64, number);
     s->step = number;
     s->interval_nats += nats;
-    s->interval_predicted += t->batch.predicted;
+    s->interval_predicted += t->batch->predicted;
     account(t);
     return OK;
 }
@@ -211,21 +200,18 @@ int training_run(struct training *t) {
     const struct train_options *o = t->options;
     struct progress progress;
     double total = (double)o->steps * (double)o->batch * (double)o->length;
-    int code = OK;
+    int code = supply_new(&t->supply, t->feed, (int)o->batch, (int)o->length, t->config.vocab);
     catch_signals();
     progress_start(&progress, "train", "tokens", total, common.progress);
     progress.done_at_start = (double)s->tokens_run;
     t->interval_at = clock_seconds();
     t->resumed_at = t->interval_at - s->seconds;
-    if (o->evaluation && o->eval_every > 0 && s->step == s->first_step)
+    if (code == OK && o->evaluation && o->eval_every > 0 && s->step == s->first_step)
         code = evaluate(t);
     bool got = true;
     double rate = 0, norm = 0;
     while (code == OK && (t->last_step == 0 || s->step < t->last_step) && !s->complete) {
-        code = fill_batch(t, &got);
-        // The signal that ends us may have ended the pipe's writer first.
-        if (code != OK && interrupted && s->step > s->first_step)
-            code = save_and_die(t);
+        code = take_batch(t, &got);
         if (code != OK || !got)
             break;
         double began = clock_seconds();

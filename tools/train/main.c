@@ -124,7 +124,8 @@ static int train(struct training *t) {
 static void release(struct training *t) {
     folder_close(&t->folder);
     model_free(t->model);
-    batch_free(&t->batch);
+    supply_free(t->supply);
+    batch_free(&t->held_out);
     free(t->row);
     free(t->tokens);
     free(t->targets);

@@ -136,7 +136,7 @@ static void print_text(const struct training *t, const struct plan *p) {
 static void plan_memory(const struct training *t, struct plan *p) {
     const struct train_options *o = t->options;
     struct model_size size = {.models = 1, .batch = (int)o->micro_batch, .length = (int)o->length, .train = true};
-    uint64_t batch = (uint64_t)(o->batch * o->length) * 2 * sizeof(uint32_t);       // tokens and targets
+    uint64_t batch = (uint64_t)(o->batch * o->length) * 4 * sizeof(uint32_t);       // tokens and targets, twice
     uint64_t micro = (uint64_t)(o->micro_batch * o->length) * 4 * sizeof(uint32_t); // the same, scores, log-probs
     model_plan(&t->config, t->device, &size, &p->memory);
     p->data = batch + micro + (t->feed ? feed_memory(t->feed) : 0);

@@ -23,14 +23,17 @@ int report_step(struct training *t, double rate, double norm) {
     struct train_state *s = &t->state;
     double now = clock_seconds(), elapsed = now - t->interval_at;
     double loss = s->interval_predicted > 0 ? s->interval_nats / (double)s->interval_predicted : 0;
-    int code = write_line(json_pack("{s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
+    double waited = supply_waited(t->supply) - t->interval_waited;
+    int code = write_line(json_pack("{s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
                                     (json_int_t)s->tokens, "loss", loss, "lr", rate, "grad_norm", norm, "flops",
                                     s->flops, "seconds", now - t->resumed_at, "tokens_per_second",
-                                    elapsed > 0 ? (double)t->interval_tokens / elapsed : 0));
+                                    elapsed > 0 ? (double)t->interval_tokens / elapsed : 0, "waited",
+                                    elapsed > 0 ? waited / elapsed : 0));
     s->interval_nats = 0;
     s->interval_predicted = 0;
     t->interval_at = now;
     t->interval_tokens = 0;
+    t->interval_waited += waited;
     return code;
 }
 

@@ -14,15 +14,15 @@ enum { STATE_LIMIT = 1 << 20, TOKENIZER_LIMIT = 1 << 29, STATE_VERSION = 1 };
 
 static json_t *describe_state(const struct training *t) {
     const struct train_state *s = &t->state;
-    return json_pack("{s:I,s:I,s:i,s:b,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:{s:f,s:I},s:I,s:f,s:O,s:o,s:s}", "parameters",
-                     (json_int_t)model_parameters(&t->config), "product_parameters",
-                     (json_int_t)model_product_parameters(&t->config), "version", STATE_VERSION, "complete",
-                     s->complete, "step", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "tokens_run",
-                     (json_int_t)s->tokens_run, "flops", s->flops, "flops_run", s->flops_run, "seconds",
-                     s->seconds, "compute_seconds", s->compute_seconds, "interval", "nats", s->interval_nats,
-                     "predicted", (json_int_t)s->interval_predicted, "sequences", (json_int_t)feed_drawn(t->feed),
-                     "epochs", feed_epochs(t->feed), "configuration", t->configuration, "position",
-                     feed_position(t->feed), "device", device_describe(t->device));
+    return json_pack(
+        "{s:I,s:I,s:i,s:b,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:{s:f,s:I},s:I,s:f,s:O,s:o,s:s}", "parameters",
+        (json_int_t)model_parameters(&t->config), "product_parameters",
+        (json_int_t)model_product_parameters(&t->config), "version", STATE_VERSION, "complete", s->complete,
+        "step", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "tokens_run", (json_int_t)s->tokens_run,
+        "flops", s->flops, "flops_run", s->flops_run, "seconds", s->seconds, "compute_seconds", s->compute_seconds,
+        "interval", "nats", s->interval_nats, "predicted", (json_int_t)s->interval_predicted, "sequences",
+        (json_int_t)supply_drawn(t->supply), "epochs", supply_epochs(t->supply), "configuration", t->configuration,
+        "position", supply_position(t->supply), "device", device_describe(t->device));
 }
 
 static int write_state(const struct training *t, const char *directory) {

@@ -9,6 +9,7 @@
 #include "model/schedule.h"
 #include "train/feed.h"
 #include "train/folder.h"
+#include "train/supply.h"
 
 // The command line; what it leaves open is filled in by training_settle().
 struct train_options {
@@ -60,14 +61,17 @@ struct training {
     struct digest vocab;   // of the streams; zero: unknown
     json_t *configuration; // what decides the final bytes
     struct train_state state;
-    int64_t last_step;                // global; 0: when the pipe ends
-    int64_t schedule_steps;           // T
-    struct batch batch;               // one optimizer step
+    int64_t last_step;      // global; 0: when the pipe ends
+    int64_t schedule_steps; // T
+    struct supply *supply;
+    const struct batch *batch;        // one optimizer step, the supply's
+    struct batch held_out;            // one micro-batch of --eval
     uint32_t *row, *tokens, *targets; // one sequence; one micro-batch
     float *scores;                    // one micro-batch of log-probs
     double resumed_at;                // clock when this process began to train, less the seconds before
     double interval_at;               // clock of the latest log line
     int64_t interval_tokens;          // tokens processed since
+    double interval_waited;           // seconds waited for data until then
 };
 
 // ---- configuration.c ----
@@ -93,8 +97,6 @@ int state_read(json_t **state, const char *directory);
 
 // ---- evaluation.c ----
 
-// Append a sequence, cut to --length, to t->batch. ERROR_INPUT where a token id is none of the model's.
-int training_take(struct training *t, const struct record *r, const struct stream_header *h, const char *name);
 // -log-probs of --eval under the model, summed, and the number of predicted tokens.
 int training_evaluate(struct training *t, double *nats, int64_t *predicted);
 
