@@ -191,7 +191,7 @@ mistake() {
     mistake 1 "tokenize -q -t vocab.json --length 32 text -o /dev/full" "tokenize: /dev/full: write failed: No space left on device"
     run train --model huge.json --steps 1 -o "$BATS_TEST_TMPDIR/x" a.tok
     assert_exit 1
-    assert_match "^train: model of [0-9]+ bytes \(.*\): cannot allocate .*; a smaller --micro-batch or model needs less$"
+    assert_match "^train: model of [0-9]+ bytes \(.*\): cannot allocate .*; a smaller --micro-batch or model, or --recompute, needs less$"
     assert_equal "${#lines[@]}" 1
     mkdir -p locked
     chmod 555 locked

@@ -94,6 +94,7 @@ static void backward(struct model *m, const struct kernel_models *km, int B, int
     for (int l = c->layers - 1; l >= 0; l--) {
         const struct layer_offsets *at = &m->table.layers[l];
         const struct layer_buffers *b = &m->layers[l];
+        model_recompute(m, km, &shape, l);
         mlp_backward(m, km, at, b, rows);
         norm_backward(m, km, b->mlp_x, b->mlp_mean, b->mlp_rstd, at->mlp_norm, at->mlp_norm_bias, rows, true);
         attention_backward(m, km, at, b, &shape);

@@ -62,7 +62,8 @@ static void attention_branch(struct model *m, const struct kernel_models *km, co
                       ACTIVATION_NONE, rows, w.attention, hidden);
 }
 
-static void mlp_branch(struct model *m, const struct kernel_models *km, const struct layer_offsets *at,
+// All of the MLP but its last product.
+static void mlp_middle(struct model *m, const struct kernel_models *km, const struct layer_offsets *at,
                        const struct layer_buffers *b, int rows) {
     const struct kernels *k = m->device->k;
     struct model_widths w = model_widths(&m->config);
@@ -76,8 +77,24 @@ static void mlp_branch(struct model *m, const struct kernel_models *km, const st
         k->matmul_forward(m->device, km, b->mlp_mid, b->mlp_in, b->mlp_normed, weight, ACTIVATION_GELU, rows,
                           hidden, feed_forward);
     }
-    k->matmul_forward(m->device, km, m->delta, NULL, b->mlp_mid, model_copy(m, at->mlp_out), ACTIVATION_NONE, rows,
-                      feed_forward, hidden);
+}
+
+// Layer l from its input x + delta on (NULL: x alone), kept in its buffers; without `output` not what the MLP
+// adds, which the backward pass does not read.
+static void run_layer(struct model *m, const struct kernel_models *km, const struct attention_shape *shape, int l,
+                      dptr x, dptr delta, bool output) {
+    const struct layer_offsets *at = &m->table.layers[l];
+    const struct layer_buffers *b = &m->layers[l];
+    int rows = shape->batch * shape->length;
+    apply_norm(m, km, b->normed, b->mean, b->rstd, b->x, x, delta, at->attention_norm, at->attention_norm_bias,
+               rows);
+    attention_branch(m, km, at, b, shape);
+    apply_norm(m, km, b->mlp_normed, b->mlp_mean, b->mlp_rstd, b->mlp_x, b->x, m->delta, at->mlp_norm,
+               at->mlp_norm_bias, rows);
+    mlp_middle(m, km, at, b, rows);
+    if (output)
+        m->device->k->matmul_forward(m->device, km, m->delta, NULL, b->mlp_mid, model_copy(m, at->mlp_out),
+                                     ACTIVATION_NONE, rows, m->config.feed_forward, m->config.hidden);
 }
 
 void model_forward(struct model *m, const struct kernel_models *km, int B, int S) {
@@ -86,18 +103,15 @@ void model_forward(struct model *m, const struct kernel_models *km, int B, int S
     int rows = B * S;
     m->device->k->embed_forward(m->device, km, m->layers[0].x, model_parameter(m, m->table.embedding), m->tokens,
                                 rows, c->hidden, c->vocab);
-    for (int l = 0; l < c->layers; l++) {
-        const struct layer_offsets *at = &m->table.layers[l];
-        const struct layer_buffers *b = &m->layers[l];
-        apply_norm(m, km, b->normed, b->mean, b->rstd, b->x, l ? m->layers[l - 1].mlp_x : b->x,
-                   l ? m->delta : NULL, at->attention_norm, at->attention_norm_bias, rows);
-        attention_branch(m, km, at, b, &shape);
-        apply_norm(m, km, b->mlp_normed, b->mlp_mean, b->mlp_rstd, b->mlp_x, b->x, m->delta, at->mlp_norm,
-                   at->mlp_norm_bias, rows);
-        mlp_branch(m, km, at, b, rows);
-    }
+    for (int l = 0; l < c->layers; l++)
+        run_layer(m, km, &shape, l, l ? m->layers[l - 1].mlp_x : m->layers[l].x, l ? m->delta : NULL, true);
     apply_norm(m, km, m->normed, m->mean, m->rstd, m->x, m->layers[c->layers - 1].mlp_x, m->delta, m->table.norm,
                m->table.norm_bias, rows);
+}
+
+void model_recompute(struct model *m, const struct kernel_models *km, const struct attention_shape *shape, int l) {
+    if (m->size.recompute && l < m->config.layers - 1) // the last layer's values are still there
+        run_layer(m, km, shape, l, m->layers[l].x, NULL, false);
 }
 
 uint64_t model_pass_key(const struct model *m, bool gradient, int B, int S) {

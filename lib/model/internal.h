@@ -92,6 +92,8 @@ int model_check_input(const struct model *m, const uint32_t *tokens, const uint3
                       int S);
 // From tokens (uploaded, read as km says) to the final norm's output m->normed.
 void model_forward(struct model *m, const struct kernel_models *km, int B, int S);
+// Put back what layer l's forward pass wrote, from its input, where it was not kept.
+void model_recompute(struct model *m, const struct kernel_models *km, const struct attention_shape *shape, int l);
 // What a backend may record a pass of this model over B x S tokens under (kernels.h, replay).
 uint64_t model_pass_key(const struct model *m, bool gradient, int B, int S);
 // ERROR_NUMERIC where a log-prob of [G][B][S] is NaN or +Inf (and where `finite`, -Inf), naming its place.

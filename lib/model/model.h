@@ -16,6 +16,7 @@ struct model_size {
     int models;        // G
     int batch, length; // the largest B (of one pass) and S
     bool train;        // gradients, moments and saved activations
+    bool recompute; // save only what each layer reads, and compute the rest again: the same results, less memory
 };
 
 // One named tensor of the checkpoint, in the order of the arena.

@@ -62,14 +62,18 @@ static void take_norm(struct arena *a, size_t rows, size_t width, size_t compute
     *rstd = take(a, rows, sizeof(float));
 }
 
-// One set of buffers per layer, all kept for the backward pass.
+// One set of buffers per layer, all kept for the backward pass; with recomputation one set for all but x.
 static void take_layers_training(struct model *m, struct arena *a, size_t rows) {
     const struct model_config *c = &m->config;
     struct model_widths w = model_widths(c);
     size_t size = kernel_dtype_size(m->device->compute), h = (size_t)c->hidden;
     for (int l = 0; l < c->layers; l++) {
         struct layer_buffers *b = &m->layers[a->base ? l : 0];
+        if (l > 0 && m->size.recompute)
+            *b = m->layers[0];
         b->x = take(a, rows * h, sizeof(float));
+        if (l > 0 && m->size.recompute)
+            continue;
         take_norm(a, rows, h, size, &b->normed, &b->mean, &b->rstd);
         b->qkv = take(a, rows * (size_t)w.qkv, size);
         b->lse = take(a, rows * (size_t)c->heads, sizeof(float));

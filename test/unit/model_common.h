@@ -71,7 +71,7 @@ static inline struct device *open_half_device(int threads) {
 static inline struct model *make_model(struct device *d, const struct model_config *c, int models, int batch,
                                        int length, bool train) {
     struct model *m = NULL;
-    CHECK_OK(model_new(&m, d, c, &(struct model_size){models, batch, length, train}));
+    CHECK_OK(model_new(&m, d, c, &(struct model_size){models, batch, length, .train = train}));
     if (!m)
         exit(check_report());
     return m;

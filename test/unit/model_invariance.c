@@ -1,4 +1,5 @@
-// What must not change a model: how a batch is cut, how many models run side by side, how many threads.
+// What must not change a model: how a batch is cut, how many models run side by side, how many threads, what is
+// computed again.
 #include "model_common.h"
 
 enum { BATCH = 4, LENGTH = 37, MODELS = 3, STEPS = 5 };
@@ -8,8 +9,11 @@ static struct model_config config_of(int family) {
 }
 
 // Steps of training on the models' own streams, from seeds seed, seed + 1, ...; returns all parameters.
-static float *train(struct device *d, const struct model_config *c, int models, uint64_t seed) {
-    struct model *m = make_model(d, c, models, BATCH, LENGTH, true);
+static float *train_as(struct device *d, const struct model_config *c, const struct model_size *size,
+                       uint64_t seed) {
+    struct model *m = NULL;
+    CHECK_OK(model_new(&m, d, c, size));
+    int models = size->models;
     size_t n = model_elements(m), rows = (size_t)models * BATCH * LENGTH;
     uint32_t *tokens = memory_new(rows, sizeof *tokens), *targets = memory_new(rows, sizeof *targets);
     for (int g = 0; g < models; g++)
@@ -39,6 +43,10 @@ static float *train(struct device *d, const struct model_config *c, int models, 
     return all;
 }
 
+static float *train(struct device *d, const struct model_config *c, int models, uint64_t seed) {
+    return train_as(d, c, &(struct model_size){models, BATCH, LENGTH, .train = true}, seed);
+}
+
 static size_t elements_of(struct device *d, const struct model_config *c) {
     struct model *m = make_model(d, c, 1, 1, 1, false);
     size_t n = model_elements(m);
@@ -56,6 +64,21 @@ static void check_threads(const struct model_config *c, struct device *one, stru
     }
     device_close(one);
     device_close(two);
+}
+
+// Recomputed activations are the same ones: the same bytes, in less memory.
+static void check_recomputing(struct device *d, const struct model_config *c) {
+    struct model_size size = {1, BATCH, LENGTH, .train = true};
+    struct model_memory kept, recomputed;
+    model_plan(c, d, &size, &kept);
+    float *a = train_as(d, c, &size, 7);
+    size.recompute = true;
+    model_plan(c, d, &size, &recomputed);
+    float *b = train_as(d, c, &size, 7);
+    CHECK(memcmp(a, b, elements_of(d, c) * sizeof *a) == 0);
+    CHECK(recomputed.activations < kept.activations);
+    free(a);
+    free(b);
 }
 
 static void check_models(struct device *d, const struct model_config *c) {
@@ -126,7 +149,7 @@ static void check_accumulation(struct device *d, const struct model_config *c) {
 
 static void check_memory(struct device *d, const struct model_config *c) {
     for (int training = 0; training < 2; training++) {
-        struct model_size size = {2, BATCH, LENGTH, training};
+        struct model_size size = {2, BATCH, LENGTH, .train = training};
         struct model_memory plan;
         model_plan(c, d, &size, &plan);
         CHECK_EQUAL_INT(plan.total, plan.parameters + plan.copies + plan.gradients + plan.moments +
@@ -156,6 +179,7 @@ int main(void) {
         struct device *d = open_device(2, KERNEL_F32);
         check_memory(d, &c);
         check_models(d, &c);
+        check_recomputing(d, &c);
         check_scores(d, &c);
         check_accumulation(d, &c);
         device_close(d);

@@ -72,7 +72,7 @@ static void check_input(struct device *d, const struct model_config *c) {
     CHECK_ERROR(model_score(m, tokens, targets, BATCH, LENGTH + 1, scores), ERROR_USAGE);
     CHECK_ERROR(model_score(m, tokens, targets, 0, LENGTH, scores), ERROR_USAGE);
     CHECK_ERROR(model_gradient(m, tokens, targets, BATCH, LENGTH, 1, &sum), ERROR_USAGE);
-    CHECK_ERROR(model_new(&none, d, c, &(struct model_size){1, 1, c->positions + 1, false}), ERROR_INPUT);
+    CHECK_ERROR(model_new(&none, d, c, &(struct model_size){1, 1, c->positions + 1, .train = false}), ERROR_INPUT);
     CHECK_MESSAGE("128 positions");
     CHECK(none == NULL);
     model_free(m);

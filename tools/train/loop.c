@@ -12,7 +12,11 @@
 
 int training_allocate(struct training *t) {
     const struct train_options *o = t->options;
-    struct model_size size = {.models = 1, .batch = (int)o->micro_batch, .length = (int)o->length, .train = true};
+    struct model_size size = {.models = 1,
+                              .batch = (int)o->micro_batch,
+                              .length = (int)o->length,
+                              .train = true,
+                              .recompute = o->recompute};
     size_t n = (size_t)size.batch * (size_t)size.length;
     int code = o->evaluation ? batch_new(&t->held_out, size.batch, size.length) : OK;
     if (code != OK)
@@ -25,7 +29,7 @@ int training_allocate(struct training *t) {
         return ERROR_SYSTEM;
     code = model_new(&t->model, t->device, &t->config, &size);
     return code == ERROR_SYSTEM
-               ? error_set(code, "%s; a smaller --micro-batch or model needs less", error_message())
+               ? error_set(code, "%s; a smaller --micro-batch or model, or --recompute, needs less", error_message())
                : code;
 }
 

@@ -49,7 +49,8 @@ static int estimate(const struct training *t, struct plan *plan) {
         rows = (int)t->options->micro_batch;
     if (probe.layers > PROBE_LAYERS)
         probe.layers = PROBE_LAYERS;
-    struct model_size size = {.models = 1, .batch = rows, .length = length, .train = true};
+    struct model_size size = {
+        .models = 1, .batch = rows, .length = length, .train = true, .recompute = t->options->recompute};
     struct model *m = NULL;
     double pass, update;
     size_t n = (size_t)rows * (size_t)length;
@@ -135,7 +136,11 @@ static void print_text(const struct training *t, const struct plan *p) {
 
 static void plan_memory(const struct training *t, struct plan *p) {
     const struct train_options *o = t->options;
-    struct model_size size = {.models = 1, .batch = (int)o->micro_batch, .length = (int)o->length, .train = true};
+    struct model_size size = {.models = 1,
+                              .batch = (int)o->micro_batch,
+                              .length = (int)o->length,
+                              .train = true,
+                              .recompute = o->recompute};
     uint64_t batch = (uint64_t)(o->batch * o->length) * 4 * sizeof(uint32_t);       // tokens and targets, twice
     uint64_t micro = (uint64_t)(o->micro_batch * o->length) * 4 * sizeof(uint32_t); // the same, scores, log-probs
     model_plan(&t->config, t->device, &size, &p->memory);

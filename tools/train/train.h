@@ -18,7 +18,7 @@ struct train_options {
     const char *evaluation, *eval_assignment;         // --eval, --eval-assignment
     struct range sequences, eval_sequences;
     int64_t expert; // -1: not given
-    bool resume, restart, plan, json, shuffle;
+    bool resume, restart, plan, json, shuffle, recompute;
     int64_t steps;                      // of this run; 0: one pass over the data
     int64_t batch, micro_batch, length; // sequences, sequences, tokens; 0: by default
     int schedule, dtype;                // enum schedule, enum kernel_dtype

@@ -26,7 +26,7 @@ static void start(void) {
                              .theta = 10000,
                              .epsilon = 1e-6};
     REQUIRE(device_open(&device, "cpu", 1, KERNEL_F32) == OK);
-    REQUIRE(model_new(&model, device, &c, &(struct model_size){1, 1, 4, true}) == OK);
+    REQUIRE(model_new(&model, device, &c, &(struct model_size){1, 1, 4, .train = true}) == OK);
     for (int i = 0; i < FILES; i++)
         folders[i] = fuzz_folder(names[i]);
 }
