@@ -36,8 +36,8 @@ struct matmul_plan {
     cublasLtMatmulDescOpaque_t operation;
     cublasLtMatrixLayoutOpaque_t a, b, c; // row-major A is B^T to cuBLASLt: `a` lays out the call's B
     cublasLtMatmulAlgo_t algorithm;
-    bool refused;       // cuBLASLt has no such product, or tuning found two steps faster
-    float microseconds; // as tuning measured it
+    bool refused;                           // cuBLASLt has no such product, or tuning found two steps faster
+    float microseconds, first_microseconds; // as tuning measured the choice and the heuristics' first
     struct matmul_plan *next;
 };
 
