@@ -130,6 +130,18 @@ unfinished() {
     FAULTS=kill FAULTS_MOST=0 suffer train-end "${again[@]}"
 }
 
+@test "faults: what a killed tool leaves beside a whole output, make finds out of date and the next run clears" {
+    echo old > out
+    export FAULTS=kill
+    suffer tokenize-pack $(tokenizer) --length 16 "$data/text" -o out
+    suffer route route -q -m "$data/m" --prefix 8 --threads 2 "$data/a.tok" -o out
+    suffer assign assign -q "$data/a.scr" -o out
+    suffer shard-shuffle shard -q --shuffle "$data/a.tok" -o out
+    suffer mix-bayes mix -q --rule bayes "$data/a.lp" "$data/b.lp" -o out
+    suffer ppl-json ppl -q --json "$data/a.lp" -o out
+    [[ $output =~ ([0-9]+)\ left\ the\ result && ${BASH_REMATCH[1]} -ge 3 ]]
+}
+
 @test "faults: train goes on from a checkpoint, with an assignment, from a pipe" {
     FAULTS_INPUT=$data/a.tok suffer train-continue train -q --resume --continue "$data/m" --assignment "$data/a.asg" --expert 1 \
         --batch 4 --length 16 --threads 1 --tokenizer "$golden/tokenizer/tokenizer.json" -o m
