@@ -10,6 +10,14 @@ load helpers
     done
 }
 
+@test "fuzz: kept streams are read without harm by threads that read ahead" {
+    for target in stream stream-unhashed; do
+        run env FUZZ_THREADS=1 "$build/fuzz/$target" "$root/test/fuzz/corpus/$target/"*
+        printf '%s\n' "$output"
+        assert_exit 0
+    done
+}
+
 @test "fuzz: every target has kept inputs" {
     for target in "$root"/test/fuzz/targets/*.c; do
         target=$(basename "$target" .c)

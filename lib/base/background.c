@@ -31,8 +31,8 @@ static struct background threads[THREADS_MOST];
 static atomic_bool denied;
 static _Thread_local struct background *current; // in a job
 
-void background_deny(void) {
-    atomic_store(&denied, true);
+void background_allow(bool allowed) {
+    atomic_store(&denied, !allowed);
 }
 
 bool background_await(int fd) {

@@ -8,10 +8,10 @@
 struct background;
 
 // Start a thread. NULL where there is none to be had (one processor, many of them already, the system's limits, or
-// denied): then the caller does its jobs itself.
+// not allowed): then the caller does its jobs itself.
 struct background *background_new(void);
-// From now on background_new() gives none: this process is to use one thread.
-void background_deny(void);
+// Whether background_new() gives any from now on: a process that is to use one thread allows none.
+void background_allow(bool allowed);
 // Have every background_await() of the job under way and of later ones return false. NULL is allowed, here and
 // below.
 void background_stop(struct background *b);

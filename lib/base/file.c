@@ -13,7 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_CHUNK = 1 << 20 };
+enum {
+    READ_CHUNK = 1 << 20,
+    OLD = 365 * 86400, // 1971: older than any file, and not the time 0 that archives write
+};
 
 // ---- input ----
 
@@ -258,6 +261,26 @@ char *path_parent(const char *path) {
 
 int path_rename(const char *from, const char *to) {
     return system_rename(from, to) == 0 ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot rename to %s", from, to);
+}
+
+// ---- times ----
+
+void path_make_old(const char *path) {
+    const struct timespec old = {.tv_sec = OLD};
+    (void)system_touch(path, (struct timespec[2]){old, old});
+}
+
+bool path_is_old(const char *path) {
+    struct stat status;
+    return system_stat(path, &status) == 0 && status.st_mtim.tv_sec == OLD;
+}
+
+int path_touch(const char *path, const char *like) {
+    struct stat status;
+    if (like && system_stat(like, &status) != 0)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot stat", like);
+    const struct timespec *times = like ? (struct timespec[2]){status.st_atim, status.st_mtim} : NULL;
+    return system_touch(path, times) == 0 ? OK : error_set_errno(ERROR_SYSTEM, "%s: cannot touch", path);
 }
 
 // ---- scratch ----

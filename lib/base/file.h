@@ -4,8 +4,9 @@
 // renamed over PATH by output_commit(): readers see the old file or the new one, never a part. The names of
 // files under construction are registered; SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ and a failed exit
 // remove them. They are locked (flock) while their writer lives: what a killed writer left has no lock, and the
-// next output_open() of the same PATH removes it. A PATH that exists and is no regular file (/dev/full, a fifo) is
-// written to directly.
+// next output_open() of the same PATH removes it; where that is the older file,
+// PATH seems old (path_make_old()), so that make comes to it. A PATH that exists and is no regular file
+// (/dev/full, a fifo) is written to directly.
 #ifndef TACIT_BASE_FILE_H
 #define TACIT_BASE_FILE_H
 
@@ -67,6 +68,11 @@ bool path_is_directory(const char *path);
 char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set
 char *path_parent(const char *path);           // the folder of its last name, "." where none is given; as above
 int path_rename(const char *from, const char *to);
+// Let a file seem to be from 1971, until path_touch(): a run that is killed in between is for make still to be
+// done, and the next one clears what it left. Only a help, so failing is fine.
+void path_make_old(const char *path);
+bool path_is_old(const char *path);
+int path_touch(const char *path, const char *like); // as new as `like`; NULL: as now
 
 // ---- scratch ----
 

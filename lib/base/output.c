@@ -25,6 +25,7 @@ struct output {
     int failure;                // errno of the write that failed: later ones fail with it too
     int lock;                   // a second descriptor of the file, or -1
     bool placed, traded, alone; // it has the name; an old file has the temporary one; there was no old file
+    bool aged;                  // the new one seems old
     char *path;                 // as given; NULL for standard output
     char *target;               // where the rename goes: path with symbolic links followed
     char *temporary;            // the file under construction; owned by `unfinished` once registered
@@ -321,7 +322,11 @@ static int sync_and_close(struct output *out) {
 }
 
 // The new file takes the name. It trades places with an old one, which goes only when all is known to be on disk.
+// Until then the new one seems old.
 static int put_in_place(struct output *out) {
+    out->aged = path_exists(out->target);
+    if (out->aged)
+        path_make_old(out->temporary);
     out->traded = system_exchange(out->temporary, out->target) == 0;
     out->alone = !out->traded && errno == ENOENT;
     bool able = out->traded || (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP);
@@ -342,6 +347,8 @@ static void take_back(struct output *out, int code) {
 static void settle(struct output *out) {
     if (out->traded)
         system_unlink(out->temporary);
+    if (out->aged)
+        (void)path_touch(out->target, NULL); // at worst make does it once more
     unfinished_drop(out);
     output_free(out);
 }

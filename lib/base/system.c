@@ -113,8 +113,8 @@ int system_rmdir(const char *path) {
     return rmdir(path);
 }
 
-int system_touch(const char *path) {
-    return utimensat(AT_FDCWD, path, NULL, 0);
+int system_touch(const char *path, const struct timespec times[2]) {
+    return utimensat(AT_FDCWD, path, times, 0);
 }
 
 DIR *system_opendir(const char *path) {

@@ -50,7 +50,7 @@ int system_exchange(const char *a, const char *b); // renameat2 with RENAME_EXCH
 int system_unlink(const char *path);
 int system_mkdir(const char *path, mode_t mode);
 int system_rmdir(const char *path);
-int system_touch(const char *path); // utimensat with the present time
+int system_touch(const char *path, const struct timespec times[2]); // utimensat
 DIR *system_opendir(const char *path);
 struct dirent *system_readdir(DIR *directory);
 int system_closedir(DIR *directory);

@@ -271,7 +271,7 @@ static int settle_common(int uses) {
     else if (wants_no_progress || common.quiet)
         common.progress = PROGRESS_OFF;
     if (common.threads == 1)
-        background_deny();
+        background_allow(false);
     return uses & TOOL_DEVICE ? check_device(common.device) : OK;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER_FIRST = 128 << 10 };
+enum { BUFFER_FIRST = 16 << 10 };
 
 static int source_grow(struct source *s) {
     size_t capacity = s->capacity ? 2 * s->capacity : BUFFER_FIRST;

@@ -7,8 +7,8 @@
 // so. MODE `brief`: reads and writes take one byte; `interrupted`: every second call is; `storm`: signals come all
 // the time, whose handler restarts nothing. All three must give the undisturbed result (storm: the caller
 // compares). MODE `kill`: kill -9 before each call. It must leave the result and nothing else, or the old outputs
-// and some CKPT.part, and the next run must end in the result; a result that replaces an old one may have
-// CKPT.part beside it.
+// and some CKPT.part or temporary file, and the next run must end in the result. A result that replaces an old one
+// may have such beside it where make would take it for out of date, and begin that next run.
 //
 // FAULTS_MOST   how many places to try per kind: the first ones, then evenly spread; 0 (default): every one
 // FAULTS_INPUT  a file that the tool gets through a pipe on standard input
@@ -229,15 +229,31 @@ static bool undisturbed(long calls[FAULT_KINDS]) {
     _exit(1);
 }
 
-static bool ignore_part(const char *path) {
-    return strstr(path, ".part") != NULL;
+static bool ignore_unfinished(const char *path) {
+    return strstr(path, ".part") || strstr(path, ".tmp.");
+}
+
+static bool is_out_of_date(const struct tree *t) {
+    bool old = false;
+    for (size_t i = 0; i < t->count; i++)
+        old = old || (t->entries[i].old && !ignore_unfinished(t->entries[i].path));
+    return old;
+}
+
+static void check_killed(int status, long *published) {
+    bool whole = !tree_difference(&now, &expected, ignore_unfinished);
+    const char *beside = whole ? tree_difference(&now, &expected, ignore_none) : NULL;
+    *published += whole;
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        found("not killed", NULL, status);
+    else if (!whole && tree_difference(&now, &before, ignore_unfinished))
+        found("left changed:", tree_difference(&now, &before, ignore_unfinished), status);
+    else if (beside && !is_out_of_date(&now))
+        found("left beside the result:", beside, status);
 }
 
 // True in the child.
 static bool kill_everywhere(long calls, long most) {
-    bool replaces = false;
-    for (size_t i = 0; i < before.count; i++)
-        replaces = replaces || (!before.entries[i].folder && !strstr(before.entries[i].path, ".part"));
     long published = 0;
     for (long at = 1; at <= calls; at = next_place(at, calls, most)) {
         int status;
@@ -246,12 +262,7 @@ static bool kill_everywhere(long calls, long most) {
         if (run(&status))
             return true;
         tree_read(&now);
-        bool whole = !tree_difference(&now, &expected, replaces ? ignore_part : ignore_none);
-        published += whole;
-        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-            found("not killed", NULL, status);
-        else if (!whole && tree_difference(&now, &before, ignore_part))
-            found("left changed:", tree_difference(&now, &before, ignore_part), status);
+        check_killed(status, &published);
         tree_free(&now);
         faults->kill = 0;
         if (run(&status))
@@ -259,6 +270,8 @@ static bool kill_everywhere(long calls, long most) {
         tree_read(&now);
         if (status != 0 || tree_difference(&now, &expected, ignore_none))
             found("the next run fails or leaves", tree_difference(&now, &expected, ignore_none), status);
+        else if (is_out_of_date(&now))
+            found("the next run leaves it out of date", NULL, status);
         tree_free(&now);
         tree_restore(&before);
     }

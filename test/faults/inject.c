@@ -42,27 +42,27 @@ static size_t portion(size_t size) {
     return faults && faults->brief && size > 1 ? 1 : size;
 }
 
-// function(RESULT, NAME, (PARAMETERS), (ARGUMENTS), FAILURE, CONDITION)
+// function(RESULT, NAME, (PARAMETERS), (ARGUMENTS), FAILURE, CONDITION);
 #define function(result, name, parameters, arguments, failure, condition)                                         \
     result __real_##name parameters;                                                                              \
     result __wrap_##name parameters {                                                                             \
         return condition ? failure : __real_##name arguments;                                                     \
-    }
+    }                                                                                                             \
+    result __wrap_##name parameters
 
 // ---- memory ----
 
-function(void *, system_malloc, (size_t size), (size), NULL, fails(FAULT_MEMORY, ENOMEM))
-    function(void *, system_calloc, (size_t n, size_t size), (n, size), NULL, fails(FAULT_MEMORY, ENOMEM))
-        function(void *, system_realloc, (void *p, size_t size), (p, size), NULL, fails(FAULT_MEMORY, ENOMEM))
-            function(void *, system_aligned_alloc, (size_t to, size_t size), (to, size), NULL,
-                     fails(FAULT_MEMORY, ENOMEM)) function(char *, system_realpath, (const char *path), (path),
-                                                           NULL, fails(FAULT_MEMORY, ENOMEM))
-                function(XXH3_state_t *, XXH3_createState, (void), (), NULL, fails(FAULT_MEMORY, ENOMEM))
-                    function(void *, system_mmap, (void *p, size_t n, int protection, int flags, int fd, off_t at),
-                             (p, n, protection, flags, fd, at), MAP_FAILED, fails(FAULT_MAP, ENOMEM))
-                        function(int, system_munmap, (void *p, size_t size), (p, size), -1, false)
+function(void *, system_malloc, (size_t size), (size), NULL, fails(FAULT_MEMORY, ENOMEM));
+function(void *, system_calloc, (size_t n, size_t size), (n, size), NULL, fails(FAULT_MEMORY, ENOMEM));
+function(void *, system_realloc, (void *p, size_t size), (p, size), NULL, fails(FAULT_MEMORY, ENOMEM));
+function(void *, system_aligned_alloc, (size_t to, size_t size), (to, size), NULL, fails(FAULT_MEMORY, ENOMEM));
+function(char *, system_realpath, (const char *path), (path), NULL, fails(FAULT_MEMORY, ENOMEM));
+function(XXH3_state_t *, XXH3_createState, (void), (), NULL, fails(FAULT_MEMORY, ENOMEM));
+function(void *, system_mmap, (void *p, size_t n, int protection, int flags, int fd, off_t at),
+         (p, n, protection, flags, fd, at), MAP_FAILED, fails(FAULT_MAP, ENOMEM));
+function(int, system_munmap, (void *p, size_t size), (p, size), -1, false);
 
-                            static void *allocate(size_t size) {
+static void *allocate(size_t size) {
     return __wrap_system_malloc(size);
 }
 
@@ -105,25 +105,23 @@ int __wrap_inflateInit2_(z_streamp stream, int window, const char *version, int 
 // ---- descriptors ----
 
 function(int, system_open, (const char *path, int flags, mode_t mode), (path, flags, mode), -1,
-         fails(FAULT_OPEN, EMFILE) || interrupts())
-    function(int, system_mkostemp, (char *pattern, int flags), (pattern, flags), -1, fails(FAULT_OPEN, EMFILE))
-        function(ssize_t, system_read, (int fd, void *data, size_t size), (fd, data, portion(size)), -1,
-                 fails(FAULT_READ, EIO) || interrupts())
-            function(ssize_t, system_pread, (int fd, void *data, size_t size, off_t at),
-                     (fd, data, portion(size), at), -1, fails(FAULT_READ, EIO) || interrupts())
-                function(ssize_t, system_write, (int fd, const void *data, size_t size), (fd, data, portion(size)),
-                         -1, fails(FAULT_WRITE, ENOSPC) || interrupts())
-                    function(ssize_t, system_pwrite, (int fd, const void *data, size_t size, off_t at),
-                             (fd, data, portion(size), at), -1, fails(FAULT_WRITE, ENOSPC) || interrupts())
-                        function(int, system_ftruncate, (int fd, off_t size), (fd, size), -1,
-                                 fails(FAULT_WRITE, ENOSPC))
-                            function(int, system_fsync, (int fd), (fd), -1, fails(FAULT_SYNC, EIO) || interrupts())
-                                function(int, system_flock, (int fd, int operation), (fd, operation), -1,
-                                         fails(FAULT_LOCK, ENOLCK) || (!(operation & LOCK_NB) && interrupts()))
-                                    function(int, system_fstat, (int fd, struct stat *status), (fd, status), -1,
-                                             fails(FAULT_STATUS, EIO))
+         fails(FAULT_OPEN, EMFILE) || interrupts());
+function(int, system_mkostemp, (char *pattern, int flags), (pattern, flags), -1, fails(FAULT_OPEN, EMFILE));
+function(ssize_t, system_read, (int fd, void *data, size_t size), (fd, data, portion(size)), -1,
+         fails(FAULT_READ, EIO) || interrupts());
+function(ssize_t, system_pread, (int fd, void *data, size_t size, off_t at), (fd, data, portion(size), at), -1,
+         fails(FAULT_READ, EIO) || interrupts());
+function(ssize_t, system_write, (int fd, const void *data, size_t size), (fd, data, portion(size)), -1,
+         fails(FAULT_WRITE, ENOSPC) || interrupts());
+function(ssize_t, system_pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, portion(size), at),
+         -1, fails(FAULT_WRITE, ENOSPC) || interrupts());
+function(int, system_ftruncate, (int fd, off_t size), (fd, size), -1, fails(FAULT_WRITE, ENOSPC));
+function(int, system_fsync, (int fd), (fd), -1, fails(FAULT_SYNC, EIO) || interrupts());
+function(int, system_flock, (int fd, int operation), (fd, operation), -1,
+         fails(FAULT_LOCK, ENOLCK) || (!(operation & LOCK_NB) && interrupts()));
+function(int, system_fstat, (int fd, struct stat *status), (fd, status), -1, fails(FAULT_STATUS, EIO));
 
-                                        int __real_system_close(int fd);
+int __real_system_close(int fd);
 int __wrap_system_close(int fd) {
     bool failed = fails(FAULT_CLOSE, EIO);
     int result = __real_system_close(fd);
@@ -134,26 +132,22 @@ int __wrap_system_close(int fd) {
 
 // ---- names ----
 
-function(int, system_stat, (const char *path, struct stat *status), (path, status), -1, fails(FAULT_STATUS, EIO))
-    function(int, system_lstat, (const char *path, struct stat *status), (path, status), -1,
-             fails(FAULT_STATUS, EIO))
-        function(int, system_rename, (const char *from, const char *to), (from, to), -1, fails(FAULT_RENAME, EIO))
-            function(int, system_exchange, (const char *a, const char *b), (a, b), -1, fails(FAULT_RENAME, EIO))
-                function(int, system_unlink, (const char *path), (path), -1, fails(FAULT_REMOVE, EACCES))
-                    function(int, system_mkdir, (const char *path, mode_t mode), (path, mode), -1,
-                             fails(FAULT_FOLDER, ENOSPC))
-                        function(int, system_rmdir, (const char *path), (path), -1, fails(FAULT_REMOVE, EACCES))
-                            function(int, system_touch, (const char *path), (path), -1, fails(FAULT_TOUCH, EACCES))
-                                function(DIR *, system_opendir, (const char *path), (path), NULL,
-                                         fails(FAULT_LIST, EIO))
-                                    function(struct dirent *, system_readdir, (DIR * directory), (directory), NULL,
-                                             fails(FAULT_LIST, EIO))
-                                        function(int, system_closedir, (DIR * directory), (directory), -1, false)
-                                            function(FTS *, fts_open,
-                                                     (char *const *roots, int options,
-                                                      int (*order)(const FTSENT **, const FTSENT **)),
-                                                     (roots, options, order), NULL,
-                                                     fails(FAULT_OPEN, EMFILE)) FTSENT *__real_fts_read(FTS *tree);
+function(int, system_stat, (const char *path, struct stat *status), (path, status), -1, fails(FAULT_STATUS, EIO));
+function(int, system_lstat, (const char *path, struct stat *status), (path, status), -1, fails(FAULT_STATUS, EIO));
+function(int, system_rename, (const char *from, const char *to), (from, to), -1, fails(FAULT_RENAME, EIO));
+function(int, system_exchange, (const char *a, const char *b), (a, b), -1, fails(FAULT_RENAME, EIO));
+function(int, system_unlink, (const char *path), (path), -1, fails(FAULT_REMOVE, EACCES));
+function(int, system_mkdir, (const char *path, mode_t mode), (path, mode), -1, fails(FAULT_FOLDER, ENOSPC));
+function(int, system_rmdir, (const char *path), (path), -1, fails(FAULT_REMOVE, EACCES));
+function(int, system_touch, (const char *path, const struct timespec times[2]), (path, times), -1,
+         fails(FAULT_TOUCH, EACCES));
+function(DIR *, system_opendir, (const char *path), (path), NULL, fails(FAULT_LIST, EIO));
+function(struct dirent *, system_readdir, (DIR * directory), (directory), NULL, fails(FAULT_LIST, EIO));
+function(int, system_closedir, (DIR * directory), (directory), -1, false);
+function(FTS *, fts_open, (char *const *roots, int options, int (*order)(const FTSENT **, const FTSENT **)),
+         (roots, options, order), NULL, fails(FAULT_OPEN, EMFILE));
+
+FTSENT *__real_fts_read(FTS *tree);
 FTSENT *__wrap_fts_read(FTS *tree) {
     if (!fails(FAULT_READ, EIO))
         return __real_fts_read(tree);
@@ -170,4 +164,4 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*ru
     return fails(FAULT_THREAD, EAGAIN) ? EAGAIN : __real_pthread_create(thread, a, run, context);
 }
 
-function(int, system_clock_gettime, (clockid_t clock, struct timespec *time), (clock, time), -1, false)
+function(int, system_clock_gettime, (clockid_t clock, struct timespec *time), (clock, time), -1, false);

@@ -52,8 +52,10 @@ static int add(const char *path, const struct stat *status, int type, struct FTW
     walked->entries = checked(realloc(walked->entries, (walked->count + 1) * sizeof *walked->entries));
     struct tree_entry *e = &walked->entries[walked->count++];
     *e = (struct tree_entry){.path = checked(strdup(path)), .folder = type == FTW_D};
-    if (!e->folder)
-        read_data(e, (size_t)status->st_size);
+    if (e->folder)
+        return 0;
+    e->old = status->st_mtim.tv_sec <= 365 * 86400;
+    read_data(e, (size_t)status->st_size);
     return 0;
 }
 

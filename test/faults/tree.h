@@ -8,6 +8,7 @@
 struct tree_entry {
     char *path; // "./m/state.json"
     bool folder;
+    bool old; // from 1971 at the latest: make will do it again (path_make_old() in base/file.h)
     char *data;
     size_t size;
 };

@@ -153,7 +153,7 @@ static void read_around_damage(const struct buffer *b) {
 int main(void) {
     // A hundred thousand streams of a few hundred bytes: starting threads for each would be all the time.
     // What threads make of damage is in stream_threads.c.
-    background_deny();
+    background_allow(false);
     for (int sample = 0; sample < SAMPLES; sample++) {
         for (int level = 0; level <= 1; level++) {
             uint64_t sequences;

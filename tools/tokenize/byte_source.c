@@ -10,7 +10,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { INPUT_SIZE = 1 << 18, GZIP_WINDOW = 15 + 16 };
+enum { INPUT_FIRST = 1 << 14, INPUT_MOST = 1 << 18, GZIP_WINDOW = 15 + 16 };
 
 enum format { PLAIN, GZIP, ZSTD };
 
@@ -20,23 +20,36 @@ struct byte_source {
     enum format format;
     uint64_t consumed; // bytes read from fd
     uint8_t *input;    // read and not yet used: begin..end
-    size_t begin, end;
+    size_t begin, end, capacity;
     bool at_end;  // of fd
     bool between; // of compressed members: a clean place to end
     z_stream gzip;
     ZSTD_DStream *zstd;
 };
 
+// A small file has a small buffer: there may be very many of them.
+static int grow(struct byte_source *s) {
+    if (s->capacity == INPUT_MOST)
+        return OK;
+    size_t capacity = s->capacity > 0 ? 2 * s->capacity : INPUT_FIRST;
+    int code = memory_resize(&s->input, capacity, 1);
+    if (code == OK)
+        s->capacity = capacity;
+    return code;
+}
+
 // More bytes behind begin..end, which becomes empty only at the end of the file.
 static int refill(struct byte_source *s) {
     if (s->begin < s->end || s->at_end)
         return OK;
-    s->begin = 0;
-    int code = input_read(s->fd, s->input, INPUT_SIZE, &s->end);
+    s->begin = s->end = 0;
+    int code = grow(s);
+    if (code == OK)
+        code = input_read(s->fd, s->input, s->capacity, &s->end);
     if (code != OK)
         return code;
     s->consumed += s->end;
-    s->at_end = s->end < INPUT_SIZE;
+    s->at_end = s->end < s->capacity;
     return OK;
 }
 
@@ -69,8 +82,6 @@ int byte_source_open(struct byte_source **out, const char *path) {
     int code = input_open(&s->fd, path);
     if (code != OK)
         s->fd = -1;
-    if (code == OK && !(s->input = memory_new(INPUT_SIZE, 1)))
-        code = ERROR_SYSTEM;
     if (code == OK) {
         code = refill(s);
         if (code == OK)

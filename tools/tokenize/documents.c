@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_SIZE = 1 << 20 };
+enum { READ_FIRST = 1 << 14, READ_MOST = 1 << 20 };
 
 struct documents {
     struct documents_options options;
     struct byte_source *source;
     struct buffer window; // read and not yet handed out: from `begin`
-    size_t begin;
+    size_t begin, piece;  // bytes of the latest read, which grow: a small file has a small window
     bool at_end;
     uint64_t line; // JSON lines: of the latest record
     json_t *record;
@@ -119,7 +119,8 @@ static int read_more(struct documents *d) {
         w->size -= d->begin;
         d->begin = 0;
     }
-    size_t got, want = w->size < READ_SIZE ? READ_SIZE : w->size;
+    d->piece = d->piece == 0 ? READ_FIRST : d->piece < READ_MOST ? 2 * d->piece : READ_MOST;
+    size_t got, want = w->size < d->piece ? d->piece : w->size;
     int code = buffer_reserve(w, want);
     if (code == OK)
         code = byte_source_read(d->source, w->data + w->size, want, &got);

@@ -268,7 +268,22 @@ static int check_replaceable(char *path) {
     return code;
 }
 
-int folder_open(struct folder *f, const char *checkpoint) {
+// Of a run that was killed when its CKPT had replaced an older one: CKPT.part holds the older one.
+static int drop_replaced(struct folder *f) {
+    char *weights = path_join(f->final, "model.safetensors"), *config = path_join(f->final, "config.json");
+    int code = weights && config ? OK : ERROR_SYSTEM;
+    if (code == OK && path_is_old(weights)) {
+        code = folder_clear(f);
+        if (code == OK) // as new as it is, but not newer than the inputs of the run that comes
+            code = path_touch(weights, config);
+    }
+    free(weights);
+    free(config);
+    return code;
+}
+
+// What the folders of CKPT are called.
+static int name_folders(struct folder *f, const char *checkpoint) {
     *f = (struct folder){.lock = -1};
     size_t n = strlen(checkpoint);
     while (n > 1 && checkpoint[n - 1] == '/')
@@ -276,11 +291,17 @@ int folder_open(struct folder *f, const char *checkpoint) {
     f->final = string_copy_n(checkpoint, n);
     f->part = f->final ? string_format("%s.part", f->final) : NULL;
     f->done = f->part ? string_format("%s.done", f->part) : NULL;
-    int code = f->done ? check_replaceable(f->final) : ERROR_SYSTEM;
+    return f->done ? OK : ERROR_SYSTEM;
+}
+
+static int open_named(struct folder *f) {
+    int code = check_replaceable(f->final);
     if (code == OK)
         code = take_lock(f);
     if (code == OK)
         code = read_current(f);
+    if (code == OK)
+        code = drop_replaced(f);
     if (code == OK && !f->current)
         code = take_in(f);
     if (code == OK)
@@ -294,6 +315,11 @@ int folder_open(struct folder *f, const char *checkpoint) {
         free(cause);
     }
     return code;
+}
+
+int folder_open(struct folder *f, const char *checkpoint) {
+    int code = name_folders(f, checkpoint);
+    return code == OK ? open_named(f) : code;
 }
 
 void folder_close(struct folder *f) {
@@ -404,7 +430,6 @@ static int publish(struct folder *f, bool *removed) {
 // The current generation takes the place of an older CKPT, which goes to *aside where the file system cannot trade
 // the two (else NULL).
 static int put_in_place(const struct folder *f, char **aside) {
-    *aside = NULL;
     if (system_exchange(f->current, f->final) == 0)
         return OK;
     if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
@@ -422,10 +447,14 @@ static int put_in_place(const struct folder *f, char **aside) {
 }
 
 // A failure leaves the older CKPT, and the generation for --resume; a kill between the exchange and the end leaves
-// in CKPT.part what is left of the older one, which the next run removes.
+// in CKPT.part what is left of the older one, and a CKPT that make does not take for new.
 static int replace(struct folder *f, bool *removed) {
-    char *aside;
-    int code = put_in_place(f, &aside);
+    char *aside = NULL, *weights = path_join(f->current, "model.safetensors");
+    int code = weights ? OK : ERROR_SYSTEM;
+    if (code == OK) {
+        path_make_old(weights);
+        code = put_in_place(f, &aside);
+    }
     if (code == OK && (code = path_sync_parent(f->final)) != OK) {
         bool back = aside ? system_rename(f->final, f->current) == 0 && system_rename(aside, f->final) == 0
                           : system_exchange(f->current, f->final) == 0;
@@ -433,6 +462,7 @@ static int replace(struct folder *f, bool *removed) {
             error_prefix(code, "%s: is complete, but a power cut may lose it", f->final);
     }
     free(aside);
+    free(weights);
     if (code == OK) {
         free(f->current);
         f->current = NULL;
@@ -449,8 +479,25 @@ int folder_finish(struct folder *f, int64_t keep) {
         code = move_snapshots(f);
     if (code == OK)
         code = path_exists(weights) ? replace(f, &removed) : publish(f, &removed);
-    free(weights);
-    if (code == OK && !removed)
+    if (code == OK && removed)
+        (void)path_touch(weights, NULL); // at worst make asks once more
+    else if (code == OK)
         tool_notice("%s is complete, but of the run is left: %s", f->final, error_message());
+    free(weights);
+    return code;
+}
+
+int folder_confirm(const char *checkpoint) {
+    struct folder folder;
+    int code = name_folders(&folder, checkpoint);
+    char *weights = code == OK ? path_join(folder.final, "model.safetensors") : NULL;
+    if (!weights)
+        code = ERROR_SYSTEM;
+    else if (path_exists(folder.part))
+        code = open_named(&folder);
+    folder_close(&folder);
+    if (code == OK)
+        code = path_touch(weights, NULL);
+    free(weights);
     return code;
 }

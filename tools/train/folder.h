@@ -8,7 +8,8 @@
 // newest complete one can be found. Older generations are removed, but for the last K that --keep asks for; they
 // end in CKPT/snapshots/step-N. At the end the last generation is renamed to CKPT.part.done/, CKPT.part/ removed,
 // and only then CKPT.part.done/ renamed to CKPT/: a killed run leaves nothing beside a finished CKPT/. An older
-// CKPT/ is exchanged for the generation in CKPT.part/, and removed there.
+// CKPT/ is exchanged for the generation in CKPT.part/, and removed there; until then CKPT/model.safetensors seems
+// old (path_make_old()), so that make comes again after a kill, and CKPT.part/ is known to hold no run.
 #ifndef TACIT_TRAIN_FOLDER_H
 #define TACIT_TRAIN_FOLDER_H
 
@@ -38,5 +39,9 @@ int folder_advance(struct folder *f, int64_t step, int64_t keep);
 // CKPT becomes the current generation with `keep` older ones below it, CKPT.part disappears; folder_close()
 // follows.
 int folder_finish(struct folder *f, int64_t keep);
+
+// CKPT is complete already: clear what a run left that was killed when it had replaced an older one, and make CKPT
+// as new as its inputs, so that make need not ask again.
+int folder_confirm(const char *checkpoint);
 
 #endif

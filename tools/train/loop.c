@@ -225,7 +225,8 @@ int training_run(struct training *t) {
             code = after_step(t, rate, norm, &progress);
     }
     progress_finish(&progress);
-    training_report_memory(t);
+    if (code == OK)
+        training_report_memory(t);
     if (code == OK && s->interval_predicted > 0 && !s->complete)
         code = report_step(t, rate, norm);
     if (code == OK && s->step == s->first_step)

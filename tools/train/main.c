@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/system.h"
 #include "train/train.h"
 
 #include <inttypes.h>
@@ -33,21 +32,6 @@ static int is_finished(struct training *t, bool *finished, bool *differs) {
     }
     json_decref(state);
     return code;
-}
-
-// A run that was killed when its CKPT had taken the place of an older one left the older one in CKPT.part.
-static void discard_leftover(void) {
-    struct folder folder = {.lock = -1};
-    json_t *state = NULL;
-    bool complete = false;
-    char *part = string_format("%s.part", common.output);
-    if (part && path_exists(part) && folder_open(&folder, common.output) == OK && folder.current &&
-        state_read(&state, folder.current) == OK && state &&
-        json_get_boolean(state, "complete", true, &complete) == OK && complete)
-        folder_clear(&folder);
-    json_decref(state);
-    folder_close(&folder);
-    free(part);
 }
 
 // What CKPT.part holds, if anything: a run to resume, or one in the way.
@@ -88,16 +72,6 @@ static int start_model(struct training *t, bool resumes) {
     return code;
 }
 
-// A finished checkpoint is as new as its inputs: make need not ask again.
-static int touch_weights(void) {
-    char *path = path_join(common.output, "model.safetensors");
-    int code = path ? OK : ERROR_SYSTEM;
-    if (code == OK && system_touch(path) != 0)
-        code = error_set_errno(ERROR_SYSTEM, "%s: cannot touch", path);
-    free(path);
-    return code;
-}
-
 static int train(struct training *t) {
     bool finished = false, differs = false, resumes = false;
     int code = training_describe(t);
@@ -107,8 +81,7 @@ static int train(struct training *t) {
         return code;
     if (finished) {
         tool_notice("%s: is complete", common.output);
-        discard_leftover();
-        return touch_weights();
+        return folder_confirm(common.output);
     }
     code = folder_open(&t->folder, common.output);
     if (code == OK)

@@ -150,7 +150,7 @@ static void plan_memory(const struct training *t, struct plan *p) {
 
 void training_report_memory(const struct training *t) {
     struct plan p;
-    size_t peak = machine_peak();
+    size_t peak = common.verbose ? machine_peak() : 0;
     plan_memory(t, &p);
     if (peak > 0)
         tool_verbose("memory: %.1f MiB at most, %.1f MiB planned", (double)peak / MIB, (double)p.total / MIB);

@@ -227,8 +227,9 @@ int kernels_cpu_open(struct device *d, int index, enum kernel_dtype dtype) {
         return ERROR_SYSTEM;
     d->state = s;
     s->half = d->compute == KERNEL_BF16;
-    s->physical = machine_memory("");
-    code = threads_new(&s->pool, d->threads);
+    code = machine_memory("", &s->physical);
+    if (code == OK)
+        code = threads_new(&s->pool, d->threads);
     if (code == OK) {
         s->threads = d->threads = threads_count(s->pool);
         code = open_products(s);
