@@ -21,7 +21,7 @@ typedef int (*backend_open)(struct device *d, int index, enum kernel_dtype dtype
 struct opened {
     struct device device;
     void *library;
-    char description[64];
+    char description[160];
 };
 
 // Put the path of folder/cuda_library, relative to the executable, into path; false where it is not there.
@@ -109,8 +109,11 @@ int device_open(struct device **d, const char *name, int threads, enum kernel_dt
     }
     const struct device *open = &o->device;
     const char *type = open->compute == KERNEL_BF16 ? "bf16" : "f32";
-    snprintf(o->description, sizeof o->description, "%s (%s, %d thread%s)", open->k->name, type, open->threads,
-             open->threads == 1 ? "" : "s");
+    if (*open->detail)
+        snprintf(o->description, sizeof o->description, "%s (%s, %s)", open->k->name, type, open->detail);
+    else
+        snprintf(o->description, sizeof o->description, "%s (%s, %d thread%s)", open->k->name, type, open->threads,
+                 open->threads == 1 ? "" : "s");
     *d = &o->device;
     return OK;
 }

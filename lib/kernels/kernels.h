@@ -115,7 +115,8 @@ struct kernels {
 
     // ---- products; weights are [N, M] (out, in), as in a checkpoint ----
     // y[g] = act(x[g] w_g^T): y c [G,R,N], x c [G,R,M], w c [N,M]. With an activation, `slope` (c [G,R,N], NULL in
-    // inference) receives what the backward pass needs of it: act'(z) or z = x[g] w_g^T itself, as the backend likes.
+    // inference) receives what the backward pass needs of it: act'(z) or z = x[g] w_g^T itself, as the backend
+    // likes.
     void (*matmul_forward)(struct device *d, const struct kernel_models *m, dptr y, dptr slope, dptr x, dptr w,
                            enum kernel_activation act, int rows, int in, int out);
     // dx[g] = (dy[g] w_g) * act'(z): dx c [G,R,M], dy c [G,R,N], slope c [G,R,M], as matmul_forward left it of the
@@ -146,8 +147,8 @@ struct kernels {
 
     // ---- classifier: log-softmax of x w^T at the targets, in chunks of rows (no R x V array) ----
     // logprob float32 [G,R]; x c [G,R,H]; w c [V,H]; targets u32 [R] or [G,R]. With dx (c [G,R,H]) not NULL also
-    // the gradient of -scale * sum of logprob: dx, and dw (float32 [V,H]) +=. scale: one float32, in device memory
-    // so that a recorded pass can be done again with another.
+    // the gradient of -scale[g] * sum of logprob: dx, and dw (float32 [V,H]) +=. scale: float32 [G], in device
+    // memory so that a recorded pass can be done again with others.
     void (*classifier)(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
                        dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 
@@ -166,6 +167,7 @@ struct device {
     enum kernel_dtype compute; // c
     int threads;               // host threads that the backend uses
     void *state;               // the backend's own
+    char detail[96];           // what a backend adds to device_describe(): "NVIDIA H100, tuned 1a2b3c4d"; or empty
 };
 
 // Open "cpu", "cuda", "cuda:N" or "auto" (CUDA where a device and the backend are there, else the CPU).

@@ -235,6 +235,21 @@ static int open_state(struct cuda *s) {
     return cuda_matmul_open(s);
 }
 
+// The chip's name, and which table of `make tune` chooses the products: both go into logs.
+static void describe(struct device *d) {
+    struct cuda *s = cuda_of(d);
+    uint32_t digest = cuda_matmul_digest(s);
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, s->index) != cudaSuccess) {
+        cudaGetLastError();
+        return;
+    }
+    if (digest != 0)
+        snprintf(d->detail, sizeof d->detail, "%.64s, tuned %08x", properties.name, digest);
+    else
+        snprintf(d->detail, sizeof d->detail, "%.64s", properties.name);
+}
+
 // bfloat16 unless float32 is asked for: every chip served has the instruction.
 extern "C" int kernels_cuda_open(struct device *d, int index, enum kernel_dtype dtype) {
     d->state = NULL;
@@ -251,7 +266,9 @@ extern "C" int kernels_cuda_open(struct device *d, int index, enum kernel_dtype 
     s->half = d->compute == KERNEL_BF16;
     s->index = index;
     code = open_state(s);
-    if (code != OK)
+    if (code == OK)
+        describe(d);
+    else
         close_device(d);
     return code;
 }

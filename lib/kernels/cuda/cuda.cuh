@@ -101,6 +101,11 @@ static inline unsigned cuda_blocks(size_t n, size_t piece) {
     return (unsigned)((n + piece - 1) / piece);
 }
 
+// Whether vectors of 16 bytes can be moved from here
+static inline bool cuda_aligned(const void *p) {
+    return (uintptr_t)p % 16 == 0;
+}
+
 // ---- matmul.cu: products for other operations too ----
 
 // C[g] (m x n, c or float32) = or += A[g] B[g], row-major; a transposed operand is stored the other way round.
@@ -116,6 +121,7 @@ void cuda_product_run(struct cuda *s, const struct cuda_product *p, void *c, con
 int cuda_matmul_open(struct cuda *s); // s->matmuls
 void cuda_matmul_close(struct cuda *s);
 size_t cuda_matmul_workspace(void);
+uint32_t cuda_matmul_digest(const struct cuda *s); // of the tune table's lines for this device; 0: there is none
 
 // ---- record.cu ----
 

@@ -151,6 +151,20 @@ int matmul_table_open(struct cuda *s) {
     return code;
 }
 
+static uint32_t hash_text(uint32_t hash, const char *text) {
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    return hash;
+}
+
+uint32_t cuda_matmul_digest(const struct cuda *s) {
+    const struct matmul_table *t = s->matmuls->table;
+    uint32_t hash = 2166136261u;
+    for (int i = 0; t && i < t->count; i++)
+        hash = hash_text(hash_text(hash, t->lines[i].product), t->lines[i].algorithm);
+    return t && t->count > 0 ? hash : 0;
+}
+
 // ---- looking up ----
 
 static bool parse_algorithm(const char *text, cublasLtMatmulAlgo_t *algorithm) {
