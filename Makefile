@@ -115,6 +115,39 @@ ifeq ($(CUDA),1)
 all: $(CUDA_BACKEND)
 endif
 
+# The same files for a processor (test/emulate/emulate.h): g++ compiles them against stand-ins of CUDA's headers, and
+# the programs beside the result open it as device "cuda". UBSan sees accesses that are not aligned.
+EMULATED := $(BUILD)/emulated
+EMULATE_BACKEND := $(EMULATED)/libtacit-cuda.so
+EMULATE_SOURCES := $(sort $(wildcard test/emulate/*.cpp))
+EMULATE_HEADERS := $(CUDA_HEADERS) $(sort $(wildcard test/emulate/*.h test/emulate/include/*.h))
+EMULATE_KERNELS ?= $(notdir $(CUDA_SOURCES:.cu=))
+EMULATE_OBJECTS := $(EMULATE_KERNELS:%=$(BUILD)/emulate/lib/kernels/cuda/%.o) $(EMULATE_SOURCES:%.cpp=$(BUILD)/emulate/%.o)
+EMULATE_FLAGS = -std=c++20 -g -O1 -march=$(ARCH) -fPIC -Itest/emulate/include -Itest/emulate -Ilib -Wall -Wextra \
+                -Wno-unknown-pragmas -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) $(EMULATE_EXTRA) \
+                $(or $(SANITIZE),-fsanitize=alignment$(,)bounds$(,)shift -fno-sanitize-recover=all)
+, := ,
+$(BUILD)/emulate/test/%.o: EMULATE_EXTRA := -O3
+$(BUILD)/emulate/%.o: %.cu $(EMULATE_HEADERS) $(FLAGS_STAMP)
+	$(call say,c++,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -x c++ $(EMULATE_FLAGS) -c -o $@ $<
+$(BUILD)/emulate/%.o: %.cpp $(EMULATE_HEADERS) $(FLAGS_STAMP)
+	$(call say,c++,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(EMULATE_FLAGS) -c -o $@ $<
+$(EMULATE_BACKEND): $(EMULATE_OBJECTS)
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -shared -Wl,-Bsymbolic $(or $(SANITIZE),-fsanitize=undefined) -o $@ $^ -ldl
+EMULATED_UNITS := $(filter kernels_% model_%,$(UNIT_SOURCES:test/unit/%.c=%))
+$(EMULATED_UNITS:%=$(EMULATED)/%): $(EMULATED)/%: $(BUILD)/unit/%
+	@mkdir -p $(@D) && ln -f $< $@
+$(TOOLS:%=$(EMULATED)/%): $(EMULATED)/%: $(BIN)/%
+	@mkdir -p $(@D) && { ln -f $< $@ 2> /dev/null || cp $< $@; }
+.PHONY: emulated
+emulated: $(EMULATE_BACKEND) $(EMULATED_UNITS:%=$(EMULATED)/%) $(TOOLS:%=$(EMULATED)/%)
+
 # ---- the library and the tools --------------------------------------------------------------------------------
 
 $(LIBRARY): $(call objects,$(LIB_SOURCES))

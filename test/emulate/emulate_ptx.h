@@ -1,0 +1,99 @@
+// The functions of lib/kernels/cuda/ptx.cuh that are instructions there, written out: fragment by fragment as the
+// PTX ISA lays them out ("Matrix Fragments for mma.m16n8k16", "ldmatrix", "cp.async"). Included by ptx.cuh.
+#ifndef TACIT_EMULATE_PTX_H
+#define TACIT_EMULATE_PTX_H
+
+#include "emulate.h"
+
+// ---- tensor cores ----
+
+struct emulate_mma {
+    float *c;
+    const uint32_t *a, *b;
+    static void all(void *const operands[32]);
+};
+static inline void mma_16x8x16(float c[4], const uint32_t a[4], const uint32_t b[2],
+                               emulate_place place = emulate_place::current()) {
+    emulate_mma operands = {c, a, b};
+    emulate_warp(emulate_mma::all, &operands, "mma_16x8x16", place);
+}
+
+// ---- 8x8 blocks from shared memory ----
+
+struct emulate_ldmatrix {
+    uint32_t *r;
+    const void *row;
+    int blocks;
+    bool transposed;
+    emulate_place place;
+    static void all(void *const operands[32]);
+};
+static inline void emulate_load_blocks(uint32_t *r, const void *row, int blocks, bool transposed, const char *name,
+                                       emulate_place place) {
+    emulate_ldmatrix operands = {r, row, blocks, transposed, place};
+    emulate_warp(emulate_ldmatrix::all, &operands, name, place);
+}
+static inline void ldmatrix_x4(uint32_t r[4], const void *row, emulate_place place = emulate_place::current()) {
+    emulate_load_blocks(r, row, 4, false, "ldmatrix_x4", place);
+}
+static inline void ldmatrix_x4_transposed(uint32_t r[4], const void *row,
+                                          emulate_place place = emulate_place::current()) {
+    emulate_load_blocks(r, row, 4, true, "ldmatrix_x4_transposed", place);
+}
+static inline void ldmatrix_x2(uint32_t r[2], const void *row, emulate_place place = emulate_place::current()) {
+    emulate_load_blocks(r, row, 2, false, "ldmatrix_x2", place);
+}
+static inline void ldmatrix_x2_transposed(uint32_t r[2], const void *row,
+                                          emulate_place place = emulate_place::current()) {
+    emulate_load_blocks(r, row, 2, true, "ldmatrix_x2_transposed", place);
+}
+
+// ---- asynchronous copies ----
+
+void emulate_copy(void *shared, const void *global, bool valid, emulate_place place);
+void emulate_copy_commit();
+void emulate_copy_wait(int groups);
+
+static inline void copy_async_16(void *shared, const void *global, bool valid,
+                                 emulate_place place = emulate_place::current()) {
+    emulate_copy(shared, global, valid, place);
+}
+static inline void copy_async_commit() {
+    emulate_copy_commit();
+}
+template <int N> static inline void copy_async_wait() {
+    emulate_copy_wait(N);
+}
+
+// ---- numbers ----
+
+// ex2.approx.ftz: results and arguments too small for normal numbers are 0
+static inline float exp2_fast(float x) {
+    float y = exp2f(x);
+    return y < 1.17549435e-38f ? 0 : y;
+}
+static inline void sine_cosine_of_half_turns(float x, float *sine, float *cosine) {
+    *sine = (float)sin((double)x * M_PI);
+    *cosine = (float)cos((double)x * M_PI);
+}
+// To nearest even; a NaN stays one.
+static inline uint16_t emulate_round_bf16(float x) {
+    uint32_t u = __float_as_uint(x);
+    if (x != x)
+        return 0x7fff;
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+static inline uint32_t pack_bf16(float low, float high) {
+    return emulate_round_bf16(low) | (uint32_t)emulate_round_bf16(high) << 16;
+}
+static inline bf16 to_bf16(float x) {
+    return {emulate_round_bf16(x)};
+}
+static inline float word_as_float(uint32_t bits) {
+    return __uint_as_float(bits);
+}
+static inline uint32_t float_as_word(float x) {
+    return __float_as_uint(x);
+}
+
+#endif
