@@ -140,13 +140,18 @@ $(EMULATE_BACKEND): $(EMULATE_OBJECTS)
 	$(call say,link,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) -shared -Wl,-Bsymbolic $(or $(SANITIZE),-fsanitize=undefined) -o $@ $^ -ldl
+EMULATE_CHECK := $(EMULATED)/check
+$(EMULATE_CHECK): $(BUILD)/emulate/test/emulate/check/check.o $(EMULATE_SOURCES:%.cpp=$(BUILD)/emulate/%.o)
+	$(call say,link,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(or $(SANITIZE),-fsanitize=undefined) -o $@ $(filter-out %/missing.o,$^) -ldl
 EMULATED_UNITS := $(filter kernels_% model_%,$(UNIT_SOURCES:test/unit/%.c=%))
 $(EMULATED_UNITS:%=$(EMULATED)/%): $(EMULATED)/%: $(BUILD)/unit/%
 	@mkdir -p $(@D) && ln -f $< $@
 $(TOOLS:%=$(EMULATED)/%): $(EMULATED)/%: $(BIN)/%
 	@mkdir -p $(@D) && { ln -f $< $@ 2> /dev/null || cp $< $@; }
 .PHONY: emulated
-emulated: $(EMULATE_BACKEND) $(EMULATED_UNITS:%=$(EMULATED)/%) $(TOOLS:%=$(EMULATED)/%)
+emulated: $(EMULATE_BACKEND) $(EMULATE_CHECK) $(EMULATED_UNITS:%=$(EMULATED)/%) $(TOOLS:%=$(EMULATED)/%)
 
 # ---- the library and the tools --------------------------------------------------------------------------------
 
