@@ -8,9 +8,16 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int check_count, check_failures;
+
+// The device that a program of kernels or models checks: TACIT_TEST_DEVICE, or the CPU.
+static inline const char *test_device(void) {
+    const char *name = getenv("TACIT_TEST_DEVICE");
+    return name && *name ? name : "cpu";
+}
 
 static inline bool check_result(bool good, const char *file, int line) {
     check_count++;

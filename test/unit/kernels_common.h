@@ -24,11 +24,6 @@ struct array {
     bool c; // in the compute dtype; otherwise float32
 };
 
-static inline const char *kernels_device(void) {
-    const char *name = getenv("TACIT_TEST_DEVICE");
-    return name && *name ? name : "cpu";
-}
-
 static inline size_t array_element(const struct device *d, bool c) {
     return c ? kernel_dtype_size(d->compute) : 4;
 }
@@ -145,7 +140,7 @@ static inline double tolerance_of(const struct device *d) {
     } while (0)
 
 static inline int kernels_run(void (*suite)(struct device *d)) {
-    const char *name = kernels_device();
+    const char *name = test_device();
     bool cpu = strcmp(name, "cpu") == 0;
     kernels_trace = XXH3_createState();
     for (int dtype = KERNEL_F32; dtype <= KERNEL_BF16; dtype++) {

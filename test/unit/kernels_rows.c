@@ -30,14 +30,21 @@ static void check_embed(struct device *d, const struct kernel_models *m, size_t 
     array_free(d, &table), array_free(d, &x), array_free(d, &dx);
 }
 
+// A token outside the vocabulary is an error, or a row of NaN where a device cannot tell; other rows are as ever.
 static void check_bad_token(struct device *d) {
     struct kernel_models one = {1, 0, 0};
-    uint32_t tokens[] = {0, 5};
+    uint32_t tokens[] = {4, 5};
     dptr device_tokens = words_new(d, tokens, 2);
     struct array table = array_random(d, 5 * 8, false, 1, 0), x = array_poisoned(d, 16, false);
     d->k->embed_forward(d, &one, x.p, table.p, device_tokens, 2, 8, 5);
-    CHECK_ERROR(d->k->synchronize(d), ERROR_INPUT);
-    CHECK_MESSAGE("token 5 is outside the vocabulary of 5");
+    if (strcmp(d->k->name, "cpu") == 0) {
+        CHECK_ERROR(d->k->synchronize(d), ERROR_INPUT);
+        CHECK_MESSAGE("token 5 is outside the vocabulary of 5");
+    } else {
+        array_get(d, &x);
+        CHECK(memcmp(x.v, table.v + 4 * 8, 8 * sizeof *x.v) == 0);
+        CHECK(isnan(x.v[8]) && isnan(x.v[15]));
+    }
     CHECK_OK(d->k->synchronize(d));
     d->k->release(d, device_tokens);
     array_free(d, &table), array_free(d, &x);

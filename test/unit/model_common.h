@@ -54,16 +54,16 @@ static inline double relative_error(const float *a, const float *b, size_t n) {
 
 static inline struct device *open_device(int threads, enum kernel_dtype dtype) {
     struct device *d = NULL;
-    CHECK_OK(device_open(&d, "cpu", threads, dtype));
+    CHECK_OK(device_open(&d, test_device(), threads, dtype));
     if (!d)
         exit(check_report());
     return d;
 }
 
-// NULL, said aloud, where this processor has no bfloat16 products.
+// NULL, said aloud, where the device has no bfloat16 products.
 static inline struct device *open_half_device(int threads) {
     struct device *d = NULL;
-    if (device_open(&d, "cpu", threads, KERNEL_BF16))
+    if (device_open(&d, test_device(), threads, KERNEL_BF16))
         printf("without bf16: %s\n", error_message());
     return d;
 }

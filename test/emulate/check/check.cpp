@@ -57,7 +57,8 @@ static void good(const char *name, void (*check)()) {
     }
 }
 
-// It must say `text`, and end by abort() unless it is allowed to end well.
+// It must say `text`, and end by abort() unless it is allowed to end well. What AddressSanitizer finds, it finds
+// first, and says in its own words.
 static void bad(const char *name, void (*check)(), const char *text, bool survives) {
     static const char *const orders[] = {"forward", "backward"};
     for (const char *order : orders) {
@@ -65,6 +66,10 @@ static void bad(const char *name, void (*check)(), const char *text, bool surviv
         int status = child(check, order, said, sizeof said);
         checks++;
         bool ended = survives ? status == 0 : WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+#ifdef __SANITIZE_ADDRESS__
+        if (status != 0 && strstr(said, "AddressSanitizer"))
+            continue;
+#endif
         if (!ended || !strstr(said, text)) {
             failures++;
             printf("%s, %s: status %#x, and this should contain '%s': %s\n", name, order, status, text, said);
