@@ -1,6 +1,17 @@
-// Times every kernel at the shapes of the demo's models and of the rows of `make bench`, with 1 and 2 threads;
-// ends each table with what a whole training step would take of these kernels alone. The best of several
-// repetitions counts, for other work on the machine only ever adds time.
+// Times every kernel. The best of several repetitions counts, for other work on the machine only ever adds time.
+//
+//   kernels [SHAPE [THREADS]]     on the CPU, at the shapes of the demo's models and of the rows of `make bench`
+//   (or
+//                                 those whose name begins so), with 1 and 2 threads (or so many, and then only
+//                                 bfloat16); each table ends with what a whole training step would take of these
+//                                 kernels alone
+//   kernels --roofline DEVICE B S L H A F V [G]
+//                                 on a device in bfloat16, G models of one shape at once, each kernel beside its
+//                                 floor, with tabs between: NAME MICROSECONDS FLOOR_MICROSECONDS FLOPS BYTES
+//                                 TIMES_A_PASS TIMES_AN_UPDATE. The first lines are the device's name and the two
+//                                 rates that floors are made of, measured here: that of a large product, and of a
+//                                 copy (bytes read and written). FLOOR = max(FLOPS / product, BYTES / copy), every
+//                                 input read once and every output written once
 #include "kernels/kernels.h"
 #include "base/error.h"
 #include "base/progress.h"
@@ -12,38 +23,49 @@
 
 struct shape {
     const char *name;
-    int batch, length, layers, hidden, heads, feed_forward, vocab;
+    int batch, length, layers, hidden, heads, feed_forward, vocab, models; // models 0: one
 };
 
 static const struct shape shapes[] = {
-    {"tiny: B 8 S 256 L 2 H 64 A 4 F 256 V 257", 8, 256, 2, 64, 4, 256, 257},
-    {"demo router: B 8 S 96 L 1 H 32 A 2 F 128 V 257", 8, 96, 1, 32, 2, 128, 257},
-    {"router-4k: B 32 S 256 L 12 H 96 A 12 F 384 V 4096", 32, 256, 12, 96, 12, 384, 4096},
-    {"13.9m: B 16 S 256 L 6 H 384 A 6 F 1536 V 8192", 16, 256, 6, 384, 6, 1536, 8192},
+    {"tiny: B 8 S 256 L 2 H 64 A 4 F 256 V 257", 8, 256, 2, 64, 4, 256, 257, 1},
+    {"demo router: B 8 S 96 L 1 H 32 A 2 F 128 V 257", 8, 96, 1, 32, 2, 128, 257, 1},
+    {"router-4k: B 32 S 256 L 12 H 96 A 12 F 384 V 4096", 32, 256, 12, 96, 12, 384, 4096, 1},
+    {"13.9m: B 16 S 256 L 6 H 384 A 6 F 1536 V 8192", 16, 256, 6, 384, 6, 1536, 8192, 1},
 };
 
 struct bench {
     struct device *d;
     const struct shape *s;
-    struct kernel_models one;
+    struct kernel_models models;
     struct attention_shape attention;
-    int rows;
+    int rows; // of each model
     size_t parameters;
+    size_t updated; // parameters of one optimizer call: a quarter, so that all shapes fit
     dptr x, sum, mean, rstd, norm, qkv, out, lse, pre, slope, act, delta, tokens, weights, gradient, moments,
         sizes, scale;
     double step_seconds, step_flops;
 };
 
+static void fail(void) {
+    fprintf(stderr, "kernels: %s\n", error_message());
+    exit(1);
+}
+
+// Uniform numbers within +-scale: a block of them from the host, doubled on the device.
 static dptr new_array(struct bench *b, size_t floats, double scale) {
+    enum { BLOCK = 1 << 20 };
+    size_t done = floats < BLOCK ? floats : BLOCK, bytes = sizeof(float);
     dptr p = NULL;
-    float *v = malloc(floats * sizeof *v);
-    if (!v || b->d->k->allocate(b->d, floats * sizeof *v, &p) != OK) {
-        fprintf(stderr, "kernels: %s\n", error_message());
-        exit(1);
+    float *v = malloc(done * bytes + 1);
+    if (!v || b->d->k->allocate(b->d, floats * bytes, &p) != OK)
+        fail();
+    for (size_t i = 0; i < done; i++)
+        v[i] = (float)(scale * (2 * random_uniform(7, 0, i) - 1));
+    b->d->k->upload(b->d, p, v, done * bytes);
+    for (size_t n; done < floats; done += n) {
+        n = floats - done < done ? floats - done : done;
+        b->d->k->copy(b->d, dptr_at(p, done * bytes), p, n * bytes);
     }
-    for (size_t i = 0; i < floats; i++)
-        v[i] = (float)(scale * ((double)(i * 2654435761u % 1000) / 500 - 1));
-    b->d->k->upload(b->d, p, v, floats * sizeof *v);
     free(v);
     return p;
 }
@@ -56,10 +78,17 @@ static dptr new_activations(struct bench *b, size_t n) {
     return to;
 }
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 static void make_arrays(struct bench *b) {
-    size_t h = (size_t)b->s->hidden, f = (size_t)b->s->feed_forward, v = (size_t)b->s->vocab, r = (size_t)b->rows;
-    size_t widest = f > v ? f : v;
+    size_t h = (size_t)b->s->hidden, f = (size_t)b->s->feed_forward, v = (size_t)b->s->vocab;
+    size_t g = (size_t)b->models.count, r = (size_t)b->rows * g, matrices;
     b->parameters = (size_t)b->s->layers * (4 * h * h + 2 * h * f) + v * h;
+    b->updated = b->parameters / 4;
+    b->models.stride = larger(b->parameters, larger(v, larger(f, 3 * h)) * h) / 32 * 32 + 32;
+    matrices = g * b->models.stride;
     b->x = new_array(b, r * h, 1);
     b->sum = new_array(b, r * h, 1);
     b->mean = new_array(b, r, 0.1);
@@ -69,14 +98,14 @@ static void make_arrays(struct bench *b) {
     b->delta = new_activations(b, r * f);
     b->out = new_activations(b, r * h);
     b->qkv = new_activations(b, 2 * r * 3 * h);
-    b->pre = new_activations(b, 2 * r * f);
+    b->pre = new_activations(b, larger(2 * r * f, b->updated));
     b->slope = new_activations(b, r * f);
-    b->act = new_activations(b, 2 * r * f);
-    b->weights = new_activations(b, widest * (h > 64 ? h : 64) * 3);
-    b->gradient = new_array(b, b->parameters + widest * h * 3, 1e-3);
-    b->moments = new_array(b, 3 * b->parameters, 1e-3);
+    b->act = new_activations(b, r * larger(2 * f, 3 * h));
+    b->weights = new_activations(b, g == 1 ? larger(v, larger(f, 3 * h)) * h : matrices);
+    b->gradient = new_array(b, matrices, 1e-3);
+    b->moments = new_array(b, larger(3 * b->updated, g == 1 ? h : matrices), 1e-3);
     b->sizes = new_array(b, 16, 1);
-    b->scale = new_array(b, 1, 1e-4);
+    b->scale = new_array(b, g, 1e-4);
     uint32_t *tokens = malloc(r * sizeof *tokens);
     for (size_t i = 0; i < r; i++)
         tokens[i] = (uint32_t)random_below(1, 0, i, v);
@@ -86,8 +115,8 @@ static void make_arrays(struct bench *b) {
 }
 
 static void free_arrays(struct bench *b) {
-    dptr all[] = {b->x,     b->sum, b->mean,  b->rstd,   b->norm,    b->qkv,      b->out,     b->lse,  b->pre,
-                  b->slope, b->act, b->delta, b->tokens, b->weights, b->gradient, b->moments, b->sizes};
+    dptr all[] = {b->x,     b->sum, b->mean,  b->rstd,   b->norm,    b->qkv,      b->out,     b->lse,   b->pre,
+                  b->slope, b->act, b->delta, b->tokens, b->weights, b->gradient, b->moments, b->sizes, b->scale};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         b->d->k->release(b->d, all[i]);
 }
@@ -97,21 +126,21 @@ static void free_arrays(struct bench *b) {
 #define K (b->d->k)
 
 static void embed_forward(struct bench *b) {
-    K->embed_forward(b->d, &b->one, b->x, b->gradient, b->tokens, b->rows, b->s->hidden, b->s->vocab);
+    K->embed_forward(b->d, &b->models, b->x, b->gradient, b->tokens, b->rows, b->s->hidden, b->s->vocab);
 }
 static void embed_backward(struct bench *b) {
-    K->embed_backward(b->d, &b->one, b->gradient, b->x, b->tokens, b->rows, b->s->hidden, b->s->vocab);
+    K->embed_backward(b->d, &b->models, b->gradient, b->x, b->tokens, b->rows, b->s->hidden, b->s->vocab);
 }
 static void norm_forward(struct bench *b) {
-    K->norm_forward(b->d, &b->one, NORM_LAYER, b->norm, b->mean, b->rstd, b->sum, b->x, b->delta, b->gradient,
+    K->norm_forward(b->d, &b->models, NORM_LAYER, b->norm, b->mean, b->rstd, b->sum, b->x, b->delta, b->gradient,
                     b->gradient, 1e-5f, b->rows, b->s->hidden);
 }
 static void norm_backward(struct bench *b) {
-    K->norm_backward(b->d, &b->one, NORM_LAYER, b->sum, b->out, b->gradient, b->gradient, b->norm, b->x, b->mean,
-                     b->rstd, b->moments, b->rows, b->s->hidden);
+    K->norm_backward(b->d, &b->models, NORM_LAYER, b->sum, b->out, b->gradient, b->gradient, b->norm, b->x,
+                     b->mean, b->rstd, b->moments, b->rows, b->s->hidden);
 }
 static void forward(struct bench *b, dptr y, dptr slope, enum kernel_activation act, int in, int out) {
-    K->matmul_forward(b->d, &b->one, y, slope, b->act, b->weights, act, b->rows, in, out);
+    K->matmul_forward(b->d, &b->models, y, slope, b->act, b->weights, act, b->rows, in, out);
 }
 static void qkv_forward(struct bench *b) {
     forward(b, b->qkv, NULL, ACTIVATION_NONE, b->s->hidden, 3 * b->s->hidden);
@@ -126,7 +155,7 @@ static void down_forward(struct bench *b) {
     forward(b, b->out, NULL, ACTIVATION_NONE, b->s->feed_forward, b->s->hidden);
 }
 static void backward_input(struct bench *b, dptr dx, dptr slope, int in, int out) {
-    K->matmul_backward_input(b->d, &b->one, dx, b->act, b->weights, slope, b->rows, in, out);
+    K->matmul_backward_input(b->d, &b->models, dx, b->act, b->weights, slope, b->rows, in, out);
 }
 static void qkv_input(struct bench *b) {
     backward_input(b, b->out, NULL, b->s->hidden, 3 * b->s->hidden);
@@ -141,7 +170,7 @@ static void down_input(struct bench *b) {
     backward_input(b, b->delta, b->slope, b->s->feed_forward, b->s->hidden);
 }
 static void backward_weight(struct bench *b, int in, int out) {
-    K->matmul_backward_weight(b->d, &b->one, b->gradient, b->act, b->pre, b->rows, in, out);
+    K->matmul_backward_weight(b->d, &b->models, b->gradient, b->act, b->pre, b->rows, in, out);
 }
 static void qkv_weight(struct bench *b) {
     backward_weight(b, b->s->hidden, 3 * b->s->hidden);
@@ -156,48 +185,54 @@ static void down_weight(struct bench *b) {
     backward_weight(b, b->s->feed_forward, b->s->hidden);
 }
 static void rotary(struct bench *b) {
-    K->rotary(b->d, b->qkv, &b->attention, 1, 10000, +1);
+    K->rotary(b->d, b->qkv, &b->attention, b->models.count, 10000, +1);
 }
 static void attention_forward(struct bench *b) {
-    K->attention_forward(b->d, b->out, b->lse, b->qkv, &b->attention, 1);
+    K->attention_forward(b->d, b->out, b->lse, b->qkv, &b->attention, b->models.count);
 }
 static void attention_backward(struct bench *b) {
-    K->attention_backward(b->d, dptr_at(b->qkv, (size_t)b->rows * 3 * (size_t)b->s->hidden * 4), b->norm, b->out,
-                          b->qkv, b->lse, &b->attention, 1);
+    size_t half = (size_t)b->models.count * (size_t)b->rows * 3 * (size_t)b->s->hidden;
+    K->attention_backward(b->d, dptr_at(b->qkv, half * kernel_dtype_size(b->d->compute)), b->norm, b->out, b->qkv,
+                          b->lse, &b->attention, b->models.count);
 }
 static void classifier_score(struct bench *b) {
-    K->classifier(b->d, &b->one, b->mean, NULL, NULL, b->norm, b->weights, b->tokens, NULL, b->rows, b->s->hidden,
-                  b->s->vocab);
-}
-static void classifier_train(struct bench *b) {
-    K->classifier(b->d, &b->one, b->mean, b->out, b->gradient, b->norm, b->weights, b->tokens, b->scale, b->rows,
+    K->classifier(b->d, &b->models, b->mean, NULL, NULL, b->norm, b->weights, b->tokens, NULL, b->rows,
                   b->s->hidden, b->s->vocab);
 }
+static void classifier_train(struct bench *b) {
+    K->classifier(b->d, &b->models, b->mean, b->out, b->gradient, b->norm, b->weights, b->tokens, b->scale,
+                  b->rows, b->s->hidden, b->s->vocab);
+}
+static size_t all_rows(const struct bench *b) {
+    return (size_t)b->models.count * (size_t)b->rows;
+}
 static void swiglu_forward(struct bench *b) {
-    K->swiglu_forward(b->d, b->delta, b->pre, (size_t)b->rows, b->s->feed_forward);
+    K->swiglu_forward(b->d, b->delta, b->pre, all_rows(b), b->s->feed_forward);
 }
 static void swiglu_backward(struct bench *b) {
-    K->swiglu_backward(b->d, b->act, b->delta, b->pre, (size_t)b->rows, b->s->feed_forward);
+    K->swiglu_backward(b->d, b->act, b->delta, b->pre, all_rows(b), b->s->feed_forward);
 }
 static void sum_squares(struct bench *b) {
     K->sum_squares(b->d, b->sizes, b->gradient, b->parameters);
 }
 static void adamw(struct bench *b) {
     struct adamw a = {1e-9f, 0.9f, 0.99f, 1e-8f, 0.1f, 10, 1.0f};
-    size_t n = b->parameters * sizeof(float);
+    size_t n = b->updated * sizeof(float);
     K->adamw(b->d, &a, b->moments, b->gradient, dptr_at(b->moments, n), dptr_at(b->moments, 2 * n), b->pre,
-             b->parameters / 4);
+             b->updated);
 }
 
 // ---- the table ----
 
-// Per token: products of in x out weights, score products per key (halved: causal), bytes moved per unit of H, F.
+// Per row of the batch: products of in x out weights, score products per key (halved: causal); bytes moved per
+// unit of H and F, activations in bfloat16; and bytes per weight that a product touches.
 struct row {
     const char *name;
     void (*run)(struct bench *b);
     int per_layer, per_step; // how often a training step runs it
     double hh, hf, hv, sh;   // FLOPs: times 2 H^2, 2 H F, 2 H V, 2 S H (per row of the batch)
-    double bytes_h, bytes_f; // otherwise bytes per row: times H, F
+    double bytes_h, bytes_f; // bytes per row: times H, F
+    double weight_bytes;     // bytes per weight: times H^2, H F, H V where the product has them
 };
 
 static const struct row table[] = {
@@ -205,37 +240,72 @@ static const struct row table[] = {
     {"embed backward", embed_backward, 0, 1, .bytes_h = 12},
     {"norm forward", norm_forward, 2, 1, .bytes_h = 12},
     {"norm backward", norm_backward, 2, 1, .bytes_h = 16},
-    {"qkv forward", qkv_forward, 1, 0, .hh = 3},
-    {"out forward", out_forward, 1, 0, .hh = 1},
-    {"up forward, gelu", up_forward, 1, 0, .hf = 1},
-    {"down forward", down_forward, 1, 0, .hf = 1},
-    {"qkv backward input", qkv_input, 1, 0, .hh = 3},
-    {"out backward input", out_input, 1, 0, .hh = 1},
-    {"up backward input", up_input, 1, 0, .hf = 1},
-    {"down backward input, slope", down_input, 1, 0, .hf = 1},
-    {"qkv backward weight", qkv_weight, 1, 0, .hh = 3},
-    {"out backward weight", out_weight, 1, 0, .hh = 1},
-    {"up backward weight", up_weight, 1, 0, .hf = 1},
-    {"down backward weight", down_weight, 1, 0, .hf = 1},
+    {"qkv forward", qkv_forward, 1, 0, .hh = 3, .bytes_h = 8, .weight_bytes = 2},
+    {"out forward", out_forward, 1, 0, .hh = 1, .bytes_h = 4, .weight_bytes = 2},
+    {"up forward, gelu", up_forward, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 4, .weight_bytes = 2},
+    {"down forward", down_forward, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 2},
+    {"qkv backward input", qkv_input, 1, 0, .hh = 3, .bytes_h = 8, .weight_bytes = 2},
+    {"out backward input", out_input, 1, 0, .hh = 1, .bytes_h = 4, .weight_bytes = 2},
+    {"up backward input", up_input, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 2},
+    {"down backward input, slope", down_input, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 4, .weight_bytes = 2},
+    {"qkv backward weight", qkv_weight, 1, 0, .hh = 3, .bytes_h = 8, .weight_bytes = 8},
+    {"out backward weight", out_weight, 1, 0, .hh = 1, .bytes_h = 4, .weight_bytes = 8},
+    {"up backward weight", up_weight, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 8},
+    {"down backward weight", down_weight, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 8},
     {"rotary", rotary, 2, 0, .bytes_h = 8},
-    {"attention forward", attention_forward, 1, 0, .sh = 1},
-    {"attention backward", attention_backward, 1, 0, .sh = 2.5},
-    {"classifier, scoring", classifier_score, 0, 0, .hv = 1},
-    {"classifier, training", classifier_train, 0, 1, .hv = 3},
+    {"attention forward", attention_forward, 1, 0, .sh = 1, .bytes_h = 8},
+    {"attention backward", attention_backward, 1, 0, .sh = 2.5, .bytes_h = 16},
+    {"classifier, scoring", classifier_score, 0, 0, .hv = 1, .bytes_h = 2, .weight_bytes = 2},
+    {"classifier, training", classifier_train, 0, 1, .hv = 3, .bytes_h = 4, .weight_bytes = 10},
     {"swiglu forward", swiglu_forward, 0, 0, .bytes_f = 6},
     {"swiglu backward", swiglu_backward, 0, 0, .bytes_f = 10},
     {"sum of squares", sum_squares, 0, 1, .hh = 0},
     {"adamw", adamw, 0, 4, .hh = 0}, // of a quarter of the parameters
 };
 
+static bool is_update(const struct row *row) {
+    return row->run == sum_squares || row->run == adamw;
+}
+
+// FLOPs and bytes of one call, all models together.
+static double call_flops(const struct bench *b, const struct row *row) {
+    double h = b->s->hidden, f = b->s->feed_forward, v = b->s->vocab, s = b->s->length;
+    return 2 * (double)all_rows(b) * (row->hh * h * h + row->hf * h * f + row->hv * h * v + row->sh * s * h);
+}
+
+static double call_bytes(const struct bench *b, const struct row *row) {
+    double h = b->s->hidden, f = b->s->feed_forward, v = b->s->vocab;
+    double weights = row->hh * h * h + row->hf * h * f + (row->hv > 0) * h * v;
+    if (row->run == sum_squares)
+        return 4.0 * (double)b->parameters;
+    if (row->run == adamw)
+        return 30.0 * (double)b->updated;
+    return (double)all_rows(b) * (row->bytes_h * h + row->bytes_f * f) +
+           row->weight_bytes * weights * b->models.count;
+}
+
+// Seconds of one call: the best of several rounds. A round is one call where calls are done when they return, and
+// otherwise as many as keep the device busy for some milliseconds.
 static double best_seconds(struct bench *b, void (*run)(struct bench *b)) {
-    double best = 1e9, start = clock_seconds();
-    for (int i = 0; i < 3; i++)
-        run(b);
-    for (int i = 0; i < 5 || (clock_seconds() - start < 0.15 && i < 2000); i++) {
+    double best = 1e9, start, round = 0;
+    int calls = 1, least = strcmp(K->name, "cpu") == 0 ? 5 : 4;
+    for (int i = 0; i < 3; i++) {
         double before = clock_seconds();
         run(b);
-        double seconds = clock_seconds() - before;
+        if (K->synchronize(b->d) != OK)
+            fail();
+        round = clock_seconds() - before;
+    }
+    if (strcmp(K->name, "cpu") != 0 && round < 8e-3)
+        calls = (int)(8e-3 / round) + 1;
+    start = clock_seconds();
+    for (int i = 0; i < least || (clock_seconds() - start < 0.15 && i < 2000); i++) {
+        double before = clock_seconds();
+        for (int j = 0; j < calls; j++)
+            run(b);
+        if (K->synchronize(b->d) != OK)
+            fail();
+        double seconds = (clock_seconds() - before) / calls;
         if (seconds < best)
             best = seconds;
     }
@@ -243,14 +313,8 @@ static double best_seconds(struct bench *b, void (*run)(struct bench *b)) {
 }
 
 static void measure(struct bench *b, const struct row *row) {
-    double h = b->s->hidden, f = b->s->feed_forward, v = b->s->vocab, s = b->s->length, r = b->rows;
-    double flops = 2 * r * (row->hh * h * h + row->hf * h * f + row->hv * h * v + row->sh * s * h);
-    double bytes = r * (row->bytes_h * h + row->bytes_f * f), seconds = best_seconds(b, row->run);
+    double flops = call_flops(b, row), bytes = call_bytes(b, row), seconds = best_seconds(b, row->run);
     int times = row->per_layer * b->s->layers + row->per_step;
-    if (row->run == sum_squares)
-        bytes = 4.0 * (double)b->parameters;
-    if (row->run == adamw)
-        bytes = 30.0 * (double)b->parameters / 4;
     b->step_seconds += times * seconds;
     b->step_flops += times * flops;
     printf("  %-27s %10.1f us  %7.1f %s  x %-2d %10.1f us\n", row->name, seconds * 1e6,
@@ -258,11 +322,17 @@ static void measure(struct bench *b, const struct row *row) {
            times * seconds * 1e6);
 }
 
+static void open_bench(struct bench *b, const struct shape *s, const char *device, enum kernel_dtype dtype,
+                       int threads) {
+    *b = (struct bench){.s = s, .models = {s->models ? s->models : 1, 0, 0}, .rows = s->batch * s->length};
+    b->attention = (struct attention_shape){s->batch, s->length, s->heads, s->heads, s->hidden / s->heads};
+    if (device_open(&b->d, device, threads, dtype) != OK)
+        fail();
+}
+
 static int bench_shape(const struct shape *s, enum kernel_dtype dtype, int threads) {
-    struct bench b = {.s = s, .one = {1, 0, 0}, .rows = s->batch * s->length};
-    b.attention = (struct attention_shape){s->batch, s->length, s->heads, s->heads, s->hidden / s->heads};
-    if (device_open(&b.d, "cpu", threads, dtype) != OK)
-        return 1;
+    struct bench b;
+    open_bench(&b, s, "cpu", dtype, threads);
     make_arrays(&b);
     printf("%s, %s\n", s->name, device_describe(b.d));
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -275,8 +345,70 @@ static int bench_shape(const struct shape *s, enum kernel_dtype dtype, int threa
     return code;
 }
 
-// kernels [SHAPE [THREADS]]: only the shapes whose name begins so, only so many threads, and then only bfloat16.
+// ---- the roofline ----
+
+static void plain_product(struct bench *b) {
+    K->matmul_forward(b->d, &b->models, b->qkv, NULL, b->act, b->weights, ACTIVATION_NONE, b->rows, b->rows,
+                      b->rows);
+}
+
+static void plain_copy(struct bench *b) {
+    K->copy(b->d, b->sum, b->x, (size_t)b->rows * (size_t)b->rows * 4 * sizeof(float));
+}
+
+// FLOP/s of a square product, bytes/s of a copy (in and out), at sizes that fill the device.
+static void measure_rates(const char *device, double *product, double *copy) {
+    struct shape none = {.name = "rates", .batch = 1, .heads = 1};
+    struct bench b;
+    open_bench(&b, &none, device, KERNEL_BF16, 0);
+    size_t n = strcmp(b.d->k->name, "cpu") == 0 ? 512 : 8192;
+    b.rows = (int)n;
+    b.act = new_activations(&b, n * n);
+    b.weights = new_activations(&b, n * n);
+    b.qkv = new_activations(&b, n * n);
+    *product = 2.0 * (double)n * (double)n * (double)n / best_seconds(&b, plain_product);
+    b.x = new_array(&b, 4 * n * n, 1);
+    b.sum = new_array(&b, 4 * n * n, 1);
+    *copy = 32.0 * (double)n * (double)n / best_seconds(&b, plain_copy);
+    printf("device\t%s\nproduct\t%.4g\ncopy\t%.4g\n", device_describe(b.d), *product, *copy);
+    device_close(b.d);
+}
+
+static int roofline(const char *device, const struct shape *s) {
+    double product, copy;
+    struct bench b;
+    measure_rates(device, &product, &copy);
+    open_bench(&b, s, device, KERNEL_BF16, 0);
+    make_arrays(&b);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const struct row *row = &table[i];
+        double flops = call_flops(&b, row), bytes = call_bytes(&b, row), seconds = best_seconds(&b, row->run);
+        double floor = flops / product > bytes / copy ? flops / product : bytes / copy;
+        int times = row->per_layer * s->layers + row->per_step;
+        printf("%s\t%.3f\t%.3f\t%.6g\t%.6g\t%d\t%d\n", row->name, seconds * 1e6, floor * 1e6, flops, bytes,
+               is_update(row) ? 0 : times, is_update(row) ? times * b.models.count : 0);
+    }
+    free_arrays(&b);
+    device_close(b.d);
+    return 0;
+}
+
+static int roofline_main(int argc, char **argv) {
+    int v[8] = {[7] = 1};
+    for (int i = 3; i < argc && i < 11; i++)
+        v[i - 3] = atoi(argv[i]);
+    for (int i = 0; i < 8; i++)
+        if (argc < 10 || v[i] < 1) {
+            fprintf(stderr, "usage: kernels --roofline DEVICE B S L H A F V [G]\n");
+            return 2;
+        }
+    struct shape s = {"", v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]};
+    return roofline(argv[2], &s);
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "--roofline") == 0)
+        return roofline_main(argc, argv);
     int only = argc > 2 ? atoi(argv[2]) : 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int threads = 1; threads <= 2; threads++)
