@@ -124,7 +124,7 @@ EMULATE_HEADERS := $(CUDA_HEADERS) $(sort $(wildcard test/emulate/*.h test/emula
 EMULATE_KERNELS ?= $(notdir $(CUDA_SOURCES:.cu=))
 EMULATE_OBJECTS := $(EMULATE_KERNELS:%=$(BUILD)/emulate/lib/kernels/cuda/%.o) $(EMULATE_SOURCES:%.cpp=$(BUILD)/emulate/%.o)
 EMULATE_FLAGS = -std=c++20 -g -O1 -march=$(ARCH) -fPIC -Itest/emulate/include -Itest/emulate -Ilib -Wall -Wextra \
-                -Wno-unknown-pragmas -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) $(EMULATE_EXTRA) \
+                -Wno-unknown-pragmas -Wno-unused-parameter -Wno-deprecated-enum-enum-conversion $(if $(filter 1,$(WERROR)),-Werror) $(EMULATE_EXTRA) \
                 $(or $(SANITIZE),-fsanitize=alignment$(,)bounds$(,)shift -fno-sanitize-recover=all)
 , := ,
 $(BUILD)/emulate/test/%.o: EMULATE_EXTRA := -O3

@@ -21,6 +21,8 @@ typedef int (*backend_open)(struct device *d, int index, enum kernel_dtype dtype
 struct opened {
     struct device device;
     void *library;
+    bool broken;  // the backend is there, and cannot be loaded
+    char *notice; // why "auto" took the CPU though the backend is there
     char description[160];
 };
 
@@ -48,8 +50,9 @@ static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {
         return error_set(ERROR_SYSTEM, "device 'cuda': this build has no CUDA backend (%s); use --device cpu",
                          cuda_library);
     o->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!o->library)
-        return error_set(ERROR_SYSTEM, "device 'cuda': %s", dlerror());
+    o->broken = !o->library;
+    if (o->broken)
+        return error_set(ERROR_SYSTEM, "device 'cuda': %s; use --device cpu", dlerror());
     backend_open entry;
     void *symbol = dlsym(o->library, "kernels_cuda_open");
     if (!symbol)
@@ -74,18 +77,27 @@ static int parse_index(const char *name, const char *text, int *index) {
     return OK;
 }
 
-static int open_named(struct opened *o, const char *name, enum kernel_dtype dtype) {
+// CUDA, or else the CPU; that a backend which is there does not start is worth a notice.
+static int open_auto(struct opened *o, enum kernel_dtype dtype) {
+    static const char advice[] = "; use --device cpu";
     struct device wanted = o->device;
+    if (open_cuda(o, 0, dtype) == OK)
+        return OK;
+    if (o->library || o->broken) {
+        const char *why = error_message(), *end = strstr(why, advice);
+        o->notice = string_format("%.*s; running on the CPU", (int)(end ? (size_t)(end - why) : strlen(why)), why);
+    }
+    close_library(o);
+    o->device = wanted;
+    return kernels_cpu_open(&o->device, 0, dtype);
+}
+
+static int open_named(struct opened *o, const char *name, enum kernel_dtype dtype) {
     int index = 0;
     if (strcmp(name, "cpu") == 0)
         return kernels_cpu_open(&o->device, 0, dtype);
-    if (strcmp(name, "auto") == 0) {
-        if (open_cuda(o, 0, dtype) == OK)
-            return OK;
-        close_library(o);
-        o->device = wanted;
-        return kernels_cpu_open(&o->device, 0, dtype);
-    }
+    if (strcmp(name, "auto") == 0)
+        return open_auto(o, dtype);
     if (strncmp(name, "cuda:", 5) == 0) {
         int code = parse_index(name, name + 5, &index);
         return code != OK ? code : open_cuda(o, index, dtype);
@@ -104,6 +116,7 @@ int device_open(struct device **d, const char *name, int threads, enum kernel_dt
     int code = open_named(o, name, dtype);
     if (code != OK) {
         close_library(o);
+        free(o->notice);
         free(o);
         return code;
     }
@@ -124,9 +137,14 @@ void device_close(struct device *d) {
     struct opened *o = (struct opened *)d;
     d->k->close(d);
     close_library(o);
+    free(o->notice);
     free(o);
 }
 
 const char *device_describe(const struct device *d) {
     return ((const struct opened *)d)->description;
+}
+
+const char *device_notice(const struct device *d) {
+    return ((const struct opened *)d)->notice;
 }

@@ -175,6 +175,8 @@ struct device {
 int device_open(struct device **d, const char *name, int threads, enum kernel_dtype dtype);
 void device_close(struct device *d);                 // NULL is allowed
 const char *device_describe(const struct device *d); // "cpu (bf16, 2 threads)"; lives as long as the device
+// Why "auto" took the CPU though the CUDA backend is there, in one line; otherwise NULL.
+const char *device_notice(const struct device *d);
 
 // Each backend's entry; the CUDA backend is a shared object beside the tools (or in ../lib, ../lib/tacit) that
 // exports kernels_cuda_open. d->threads holds the number asked for and receives the number used.

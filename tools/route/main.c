@@ -218,6 +218,8 @@ static int route(struct routing *r, const char *path) {
         code = settle_sizes(r);
     if (code == OK)
         code = device_open(&r->device, common.device, (int)common.threads, (enum kernel_dtype)compute);
+    if (code == OK && device_notice(r->device))
+        tool_notice("%s", device_notice(r->device));
     if (code == OK)
         code = panel_load(&r->panel, models.items, r->device, r->options.rows, r->options.window);
     if (code == OK)

@@ -116,6 +116,8 @@ static int run(int count, char **operands) {
     int code = train_options_settle(o);
     if (code == OK)
         code = device_open(&t.device, common.device, (int)common.threads, (enum kernel_dtype)o->dtype);
+    if (code == OK && device_notice(t.device))
+        tool_notice("%s", device_notice(t.device));
     if (code == OK && (count > 0 || !o->plan)) {
         struct feed_options data = {
             .paths = operands,
