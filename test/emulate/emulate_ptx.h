@@ -65,6 +65,10 @@ template <int N> static inline void copy_async_wait() {
     emulate_copy_wait(N);
 }
 
+static inline int thread_anew() {
+    return (int)threadIdx.x;
+}
+
 // ---- numbers ----
 
 // ex2.approx.ftz: results and arguments too small for normal numbers are 0

@@ -56,8 +56,8 @@ __device__ __forceinline__ void ldmatrix_x2_transposed(uint32_t r[2], const void
 }
 
 // ---- asynchronous copies from global to shared memory ----
-// 16 bytes, both addresses aligned; where not `valid`, zeros, and nothing is read (the address must still be one
-// of an array). copy_async_wait<N>() waits until at most the N latest groups of this thread are under way; other
+// 16 bytes, both addresses aligned; where not `valid`, zeros, and nothing is read, whatever the address (but it is
+// aligned). copy_async_wait<N>() waits until at most the N latest groups of this thread are under way; other
 // threads see the data behind a barrier.
 __device__ __forceinline__ void copy_async_16(void *shared, const void *global, bool valid) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
@@ -71,6 +71,13 @@ template <int N> __device__ __forceinline__ void copy_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// threadIdx.x, read anew at each call: what is computed from it takes no register in between.
+__device__ __forceinline__ int thread_anew() {
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+}
+
 // ---- numbers ----
 
 // 2^x, relative error 2^-22; 0 for -Inf
@@ -78,6 +85,10 @@ __device__ __forceinline__ float exp2_fast(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
+}
+// sin and cos of pi x, within 2 units in the last place; no table, no slow path for any x
+__device__ __forceinline__ void sine_cosine_of_half_turns(float x, float *sine, float *cosine) {
+    sincospif(x, sine, cosine);
 }
 // Two floats rounded to nearest even, `low` in the low half: the order in memory.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {

@@ -1,0 +1,557 @@
+// Causal attention backward, blockwise, from the forward pass's log-sum-exp (Dao 2023, FlashAttention-2).
+//
+// With P = exp(q k^T / sqrt(D) - lse), delta = rowsum(dout * out) and dS = P * (dout v^T - delta):
+//     dv = P^T dout,   dk = dS^T q / sqrt(D),   dq = dS k / sqrt(D)
+//
+// dk and dv sum over queries, dq over keys. Two kernels, one for each, would need no memory between them, but both
+// must make P and dout v^T: 7 products instead of 5. One kernel that owns keys and passes over queries makes 5,
+// and then dq, of which each block of keys has a part, must be summed somewhere. Added atomically it would have no
+// order. Here ONE block walks over the tiles of 128 keys of its head in order, and its own sums of dq, float32,
+// wait in memory between two tiles. That is 8 bytes an element of dq for each tile of keys, to and from L2: at D =
+// 64, 32 KB beside the 5.2 MFLOP of a step (128 keys, 64 queries), some 12 bytes in a clock of a multiprocessor,
+// which L2 gives two or three times over; the two products saved are 40% of the time. Where sequences and heads
+// are too few to fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds
+// in order.
+#include "attention.cuh"
+
+// ---- in front: what queries need ----
+
+// For each query (lse, delta) as float32 [G B, A, S rounded up to 64]; lse in powers of two where weights are
+// taken to that base. Behind the sequence's end lse is infinite and delta 0, so that weights there are 0.
+struct query_numbers {
+    float lse, delta;
+};
+enum { QUERY_TILE = 64, NUMBERS_THREADS = 256 };
+
+// LANES neighbouring threads a row of a head, 8 elements each. Floor: out and dout read once. Deterministic: a
+// row's sum has one tree.
+template <typename T, int LANES>
+__global__ void __launch_bounds__(NUMBERS_THREADS)
+    attention_numbers(query_numbers *numbers, const T *out, const T *dout, const float *lse, attention_sizes z,
+                      int padded, float unit) {
+    const unsigned index = blockIdx.x * (NUMBERS_THREADS / LANES) + threadIdx.x / LANES; // [G B][padded][A]
+    const int column = (int)threadIdx.x % LANES * 8, head = (int)(index % (unsigned)z.heads);
+    const int row = (int)(index / (unsigned)z.heads % (unsigned)padded);
+    const int64_t sequence = index / (unsigned)z.heads / (unsigned)padded;
+    float sum = 0;
+    if (sequence < z.sequences && row < z.length && column < z.size) {
+        const int64_t at = ((sequence * z.length + row) * z.heads + head) * z.size + column;
+        constexpr int piece = elements_of_16<T>;
+#pragma unroll
+        for (int i = 0; i < 8; i += piece) {
+            float x[piece], y[piece];
+            load<T, piece>(x, out + at + i);
+            load<T, piece>(y, dout + at + i);
+#pragma unroll
+            for (int j = 0; j < piece; j++)
+                sum = fmaf(x[j], y[j], sum);
+        }
+    }
+#pragma unroll
+    for (int mask = LANES / 2; mask > 0; mask /= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, mask);
+    if (sequence < z.sequences && column == 0) {
+        query_numbers n = {INFINITY, 0};
+        if (row < z.length)
+            n = {lse[(sequence * z.heads + head) * z.length + row] * unit, sum};
+        numbers[(sequence * z.heads + head) * padded + row] = n;
+    }
+}
+
+// ---- bfloat16 ----
+
+enum { BACKWARD_KEYS = 128, BACKWARD_DSCORES = QUERY_TILE * 2 + 16 }; // of a tile; bytes of a key's row of dS
+
+// How D's kernel is laid out. A warp owns 16 M keys; it makes scores against 8 N queries at a time, so that these
+// and the sums of dk and dv fit its registers. Of dq it makes 16 DM queries by 8 DN columns.
+template <int D> struct backward_plan {
+    static constexpr int M = D <= 64 ? 2 : 1, N = 8 / M;
+    static constexpr int WARPS = BACKWARD_KEYS / (16 * M), THREADS = 32 * WARPS;
+    static constexpr int ACROSS = D == 128 ? 4 : D >= 32 ? 2 : 1; // warps side by side along dq's columns
+    static constexpr int DM = QUERY_TILE / 16 * ACROSS / WARPS, DN = D / 8 / ACROSS;
+    static constexpr int BLOCKS = D <= 16 ? 4 : D <= 32 ? 3 : D <= 64 ? 2 : 1; // on a multiprocessor
+    // Shared memory: keys, values, two tiles each of queries, dout and their numbers, dS.
+    static constexpr int ROW = row_bytes<D>, VALUES = BACKWARD_KEYS * ROW, QUERIES = 2 * VALUES;
+    static constexpr int QUERY_BYTES = QUERY_TILE * ROW, NUMBERS = QUERIES + 4 * QUERY_BYTES;
+    static constexpr int NUMBERS_BYTES = QUERY_TILE * (int)sizeof(query_numbers);
+    static constexpr int DSCORES = NUMBERS + 2 * NUMBERS_BYTES,
+                         SHARED = DSCORES + BACKWARD_KEYS * BACKWARD_DSCORES;
+    static constexpr int DQ_FLOATS = QUERY_TILE * D; // of a tile: [DM][DN][THREADS][4], each thread its own
+};
+
+struct backward_arrays {
+    bf16 *dqkv;
+    const bf16 *dout, *qkv;
+    const query_numbers *numbers;
+    float *dq; // [G B, A][P][tiles of queries][DQ_FLOATS]
+    int splits, query_tiles;
+};
+
+// A thread's part of a tile of dq, rounded, to its place in dqkv.
+template <int D>
+__device__ __forceinline__ void write_dq(const backward_arrays &a, const attention_sizes &z, int sequence,
+                                         int head, int tile,
+                                         const float (&dq)[backward_plan<D>::DM][backward_plan<D>::DN][4]) {
+    typedef backward_plan<D> plan;
+    const int thread = thread_anew(), warp = thread / 32, lane = thread & 31;
+    const int row = tile * QUERY_TILE + warp / plan::ACROSS * plan::DM * 16 + (lane >> 2);
+    const int column = warp % plan::ACROSS * plan::DN * 8 + (lane & 3) * 2;
+    bf16 *to = a.dqkv + query_offset(z, sequence, row, head) + column;
+#pragma unroll
+    for (int m = 0; m < plan::DM; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+            if (row + m * 16 + half * 8 < z.length)
+#pragma unroll
+                for (int n = 0; n < plan::DN; n++)
+                    if (column + n * 8 < z.size)
+                        *(uint32_t *)(to + (int64_t)(m * 16 + half * 8) * z.width + n * 8) =
+                            pack_bf16(dq[m][n][2 * half] * z.scale, dq[m][n][2 * half + 1] * z.scale);
+}
+
+// Start copying a tile of queries: rows of q and dout, and their numbers.
+template <int D>
+__device__ __forceinline__ void copy_queries(const backward_arrays &a, const attention_sizes &z, int sequence,
+                                             int head, int tile, int turn) {
+    typedef backward_plan<D> plan;
+    const int row = tile * QUERY_TILE, to = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
+    copy_rows<D, QUERY_TILE, plan::THREADS>(to, a.qkv + query_offset(z, sequence, row, head), z.width,
+                                            z.length - row, z.size);
+    copy_rows<D, QUERY_TILE, plan::THREADS>(
+        to + plan::QUERY_BYTES, a.dout + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size,
+        z.heads * z.size, z.length - row, z.size);
+    const int thread = thread_anew();
+    if (thread < plan::NUMBERS_BYTES / 16)
+        copy_async_16(shared_memory + plan::NUMBERS + turn * plan::NUMBERS_BYTES + thread * 16,
+                      a.numbers + ((int64_t)sequence * z.heads + head) * a.query_tiles * QUERY_TILE + row +
+                          thread * 2,
+                      true);
+    copy_async_commit();
+}
+
+// A warp's keys against 8 N queries: P to `weights`, dS to `dscores`, both transposed (keys x queries) and as the
+// A operands of 8 N / 32 products over 32 queries. `distance`: the lane's first query minus its first key.
+template <int D>
+__device__ __forceinline__ void
+make_dscores(uint32_t (&weights)[backward_plan<D>::N / 4][2][backward_plan<D>::M][4],
+             uint32_t (&dscores)[backward_plan<D>::N / 4][2][backward_plan<D>::M][4], int keys, int queries,
+             int numbers, float scale, bool diagonal, int distance) {
+    constexpr int M = backward_plan<D>::M, N = backward_plan<D>::N;
+    const int lane = thread_anew() & 31;
+    float p[M][N][4], ds[M][N][4];
+    clear(p);
+#pragma unroll
+    for (int k = 0; k < steps_of<D>; k++) {
+        uint32_t a[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+            load_a<D>(a[m], keys + lane_a<D>(lane), m, k);
+        multiply_rows<D, M, N>(p, a, queries + lane_b<D>(lane), k);
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        float number[4]; // lse, delta of two queries
+        load<float, 4>(number, (const float *)(shared_memory + numbers + n * 64 + (lane & 3) * 16));
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                p[m][n][e] = exp2_fast(fmaf(p[m][n][e], scale, -number[e % 2 * 2]));
+                if (diagonal && m * 16 + e / 2 * 8 - n * 8 - e % 2 > distance)
+                    p[m][n][e] = 0;
+                ds[m][n][e] = -number[e % 2 * 2 + 1];
+            }
+            weights[n / 4][n / 2 % 2][m][n % 2 * 2] = pack_bf16(p[m][n][0], p[m][n][1]);
+            weights[n / 4][n / 2 % 2][m][n % 2 * 2 + 1] = pack_bf16(p[m][n][2], p[m][n][3]);
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < steps_of<D>; k++) {
+        uint32_t a[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+            load_a<D>(a[m], keys + backward_plan<D>::VALUES + lane_a<D>(lane), m, k);
+        multiply_rows<D, M, N>(ds, a, queries + backward_plan<D>::QUERY_BYTES + lane_b<D>(lane), k);
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                dscores[n / 4][n / 2 % 2][m][n % 2 * 2 + half] = pack_bf16(
+                    p[m][n][2 * half] * ds[m][n][2 * half], p[m][n][2 * half + 1] * ds[m][n][2 * half + 1]);
+}
+
+// One warp's dS to shared memory, [key][query], for dq.
+template <int D>
+__device__ __forceinline__ void
+keep_dscores(const uint32_t (&dscores)[backward_plan<D>::N / 4][2][backward_plan<D>::M][4], int to) {
+    const int lane = thread_anew() & 31;
+#pragma unroll
+    for (int m = 0; m < backward_plan<D>::M; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+#pragma unroll
+            for (int n = 0; n < backward_plan<D>::N; n++)
+                *(uint32_t *)(shared_memory + to + (m * 16 + half * 8 + (lane >> 2)) * BACKWARD_DSCORES + n * 16 +
+                              (lane & 3) * 4) = dscores[n / 4][n / 2 % 2][m][n % 2 * 2 + half];
+}
+
+// dq += dS k over the first 32 `units` keys of the tile, for this warp's queries and columns
+template <int D>
+__device__ __forceinline__ void add_to_dq(float (&dq)[backward_plan<D>::DM][backward_plan<D>::DN][4], int units) {
+    typedef backward_plan<D> plan;
+    const int thread = thread_anew(), warp = same_in_warp(thread / 32), lane = thread & 31;
+    // dS is stored with keys as rows: its transposed 8x8 blocks are the A operand's.
+    const int rows = plan::DSCORES + ((lane & 7) + (lane >> 4) * 8) * BACKWARD_DSCORES + ((lane >> 3) & 1) * 16 +
+                     warp / plan::ACROSS * plan::DM * 32;
+    const int columns = warp % plan::ACROSS * plan::DN * 16 + lane_b_rows<D>(lane);
+#pragma unroll 1
+    for (int unit = 0; unit < units; unit++) {
+        uint32_t a[2][plan::DM][4];
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+#pragma unroll
+            for (int m = 0; m < plan::DM; m++)
+                ldmatrix_x4_transposed(a[half][m],
+                                       shared_memory + rows + (unit * 32 + half * 16) * BACKWARD_DSCORES + m * 32);
+        multiply_columns<D, plan::DM, plan::DN>(dq, a, columns + unit * 32 * plan::ROW);
+    }
+}
+
+// dk, dv and sums of dq of one key/value head of one sequence, or of one of its `splits` shares of the tiles of
+// keys.
+//
+// A step takes 64 queries (of one head of the group) against the tile's 128 keys: every warp makes P^T and dS^T of
+// its own keys in registers, where they are the A operands of dv += P^T dout and dk += dS^T q; dS goes to shared
+// memory as well, and behind a barrier all warps share out dq += dS k. dq's sums come from memory and return there
+// in the order of the threads' registers, 16 bytes a thread, and no other thread ever reads them: no fence, no
+// atomics. Queries, dout and their numbers are copied one step ahead. Two barriers a step.
+//
+// Floor: 10 D FLOPs per pair of a query and a key (5 products) at the tensor cores' rate, one exponential per
+// pair. Deterministic: every sum runs over queries, or over tiles of keys, in the order of the loops below.
+template <int D>
+__global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::BLOCKS)
+    backward_half(backward_arrays a, attention_sizes z) {
+    typedef backward_plan<D> plan;
+    constexpr int M = plan::M, N = plan::N, PARTS = 8 / N;
+    const int warp = same_in_warp((int)threadIdx.x / 32), group = z.heads / z.kv_heads;
+    const int split = (int)(blockIdx.x % (unsigned)a.splits), index = (int)(blockIdx.x / (unsigned)a.splits);
+    const int sequence = same_in_warp(index / z.kv_heads), kv = index - sequence * z.kv_heads;
+    const float scale = z.scale * LOG2_E;
+
+    // Tiles are dealt out to and fro: a long one, of early keys, goes with a short one.
+    for (int round = 0, tile = split; tile * BACKWARD_KEYS < z.length;
+         round++, tile = round * a.splits + (round % 2 ? a.splits - 1 - split : split)) {
+        const int key = tile * BACKWARD_KEYS;
+        __syncthreads(); // no one reads the tile before any more
+        copy_rows<D, BACKWARD_KEYS, plan::THREADS>(0, a.qkv + key_offset(z, sequence, key, kv), z.width,
+                                                   z.length - key, z.size);
+        copy_rows<D, BACKWARD_KEYS, plan::THREADS>(
+            plan::VALUES, a.qkv + key_offset(z, sequence, key, kv) + z.values, z.width, z.length - key, z.size);
+        copy_queries<D>(a, z, sequence, kv * group, 2 * tile, 0);
+        float dk[M][D / 8][4], dv[M][D / 8][4];
+        clear(dk);
+        clear(dv);
+        int head = kv * group, query_tile = 2 * tile;
+        for (int turn = 0; head < (kv + 1) * group; turn ^= 1) {
+            int next_head = head, next_tile = query_tile + 1;
+            if (next_tile == a.query_tiles) {
+                next_head++;
+                next_tile = 2 * tile;
+            }
+            // Behind the barrier: this step's rows have come, and no one is busy with the step before.
+            copy_async_wait<0>();
+            __syncthreads();
+            if (next_head < (kv + 1) * group)
+                copy_queries<D>(a, z, sequence, next_head, next_tile, turn ^ 1);
+
+            // Of the first 64 queries on the diagonal, the last 64 keys have no part.
+            const int units = query_tile == 2 * tile ? 2 : 4;
+            const bool busy = warp * 16 * M < units * 32;
+            const int queries = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
+            uint32_t dscores[PARTS][N / 4][2][M][4];
+            if (busy) {
+#pragma unroll
+                for (int part = 0; part < PARTS; part++) {
+                    const int first = query_tile * QUERY_TILE + part * 8 * N, own = key + warp * 16 * M;
+                    const int lane = thread_anew() & 31;
+                    uint32_t weights[N / 4][2][M][4];
+                    make_dscores<D>(weights, dscores[part], warp * 16 * M * plan::ROW,
+                                    queries + part * 8 * N * plan::ROW,
+                                    plan::NUMBERS + turn * plan::NUMBERS_BYTES + part * N * 64, scale,
+                                    first < own + 16 * M, first - own + 2 * (lane & 3) - (lane >> 2));
+#pragma unroll
+                    for (int i = 0; i < N / 4; i++)
+                        multiply_columns<D, M, D / 8>(dv, weights[i],
+                                                      queries + plan::QUERY_BYTES +
+                                                          (part * 8 * N + i * 32) * plan::ROW +
+                                                          lane_b_rows<D>(lane));
+                    keep_dscores<D>(dscores[part],
+                                    plan::DSCORES + warp * 16 * M * BACKWARD_DSCORES + part * N * 16);
+                }
+            }
+            // dq so far is under way from memory while dk is added to.
+            float dq[plan::DM][plan::DN][4];
+            float *sums =
+                a.dq +
+                ((((int64_t)sequence * z.heads + head) * a.splits + split) * a.query_tiles + query_tile) *
+                    plan::DQ_FLOATS +
+                thread_anew() * 4;
+            if (round == 0) {
+                clear(dq);
+            } else {
+#pragma unroll
+                for (int i = 0; i < plan::DM * plan::DN; i++)
+                    load<float, 4>(dq[i / plan::DN][i % plan::DN], sums + i * plan::THREADS * 4);
+            }
+            if (busy) {
+#pragma unroll
+                for (int i = 0; i < 2; i++)
+                    multiply_columns<D, M, D / 8>(dk, dscores[i * 4 / N][i % (N / 4)],
+                                                  queries + i * 32 * plan::ROW +
+                                                      lane_b_rows<D>(thread_anew() & 31));
+            }
+            __syncthreads(); // dS is whole
+            add_to_dq<D>(dq, units);
+            if (a.splits == 1 && query_tile / 2 == tile) { // no later key has a part
+                write_dq<D>(a, z, sequence, head, query_tile, dq);
+            } else {
+#pragma unroll
+                for (int i = 0; i < plan::DM * plan::DN; i++)
+                    store<float, 4>(sums + i * plan::THREADS * 4, dq[i / plan::DN][i % plan::DN]);
+            }
+            head = next_head;
+            query_tile = next_tile;
+        }
+        // The values' rows of this warp are read by no other: dk and dv leave through them.
+        const int row = key + warp * 16 * M, place = plan::VALUES + warp * 16 * M * plan::ROW;
+        float ones[M][2], scales[M][2];
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            ones[m][0] = ones[m][1] = 1;
+            scales[m][0] = scales[m][1] = z.scale;
+        }
+        bf16 *to = a.dqkv + key_offset(z, sequence, row, kv);
+        write_rows<D, M>(to + z.values, z.width, z.length - row, z.size, place, dv, ones, thread_anew() & 31);
+        write_rows<D, M>(to, z.width, z.length - row, z.size, place, dk, scales, thread_anew() & 31);
+    }
+}
+
+// dq of a tile of queries: the sums of those splits that have seen it, in order. Floor: the sums read once.
+template <int D>
+__global__ void __launch_bounds__(backward_plan<D>::THREADS) add_splits(backward_arrays a, attention_sizes z) {
+    typedef backward_plan<D> plan;
+    const int tile = (int)(blockIdx.x % (unsigned)a.query_tiles),
+              index = (int)(blockIdx.x / (unsigned)a.query_tiles);
+    const int seen = min(a.splits, tile / 2 + 1); // split p begins with tile p of keys
+    const float *sums =
+        a.dq + ((int64_t)index * a.splits * a.query_tiles + tile) * plan::DQ_FLOATS + threadIdx.x * 4;
+    float dq[plan::DM][plan::DN][4];
+    clear(dq);
+    for (int split = 0; split < seen; split++, sums += (int64_t)a.query_tiles * plan::DQ_FLOATS)
+#pragma unroll
+        for (int i = 0; i < plan::DM * plan::DN; i++) {
+            float x[4];
+            load<float, 4>(x, sums + i * plan::THREADS * 4);
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                dq[i / plan::DN][i % plan::DN][e] += x[e];
+        }
+    write_dq<D>(a, z, index / z.heads, index % z.heads, tile, dq);
+}
+
+// ---- float32 ----
+
+// 64 rows a block, without tensor cores, as forward_float. KEYS: the rows are keys, queries pass by, and the sums
+// are dk and dv; otherwise the rows are queries, keys pass by, and the sum is dq. 7 products between the two, no
+// memory between them. Deterministic: one thread per sum, passing rows in order.
+template <int D, bool KEYS>
+__global__ void __launch_bounds__(FLOAT_THREADS, 1)
+    backward_float(float *dqkv, const float *dout, const float *qkv, const query_numbers *numbers,
+                   attention_sizes z, int padded) {
+    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8, group = z.heads / z.kv_heads;
+    const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS,
+              first = (int)(blockIdx.x % (unsigned)tiles) * FLOAT_ROWS;
+    const int index = (int)(blockIdx.x / (unsigned)tiles), columns = z.size + 4;
+    const int sequence = index / (KEYS ? z.kv_heads : z.heads), own = index % (KEYS ? z.kv_heads : z.heads);
+    const int kv = KEYS ? own : own / group;
+    float *rows = (float *)shared_memory, *rows_2 = rows + FLOAT_ROWS * columns; // q and dout, or k and v
+    float *passing = rows_2 + FLOAT_ROWS * columns, *passing_2 = passing + FLOAT_PASSING * columns;
+    float *weights = passing_2 + FLOAT_PASSING * columns, *dscores = weights + FLOAT_ROWS * FLOAT_WEIGHTS;
+    const float *key_rows = qkv + key_offset(z, sequence, 0, kv);
+    const int across = z.heads * z.size;
+    float sum[4][D / 8] = {}, sum_2[4][D / 8] = {};
+    for (int head = KEYS ? kv * group : own; head < (KEYS ? (kv + 1) * group : own + 1); head++) {
+        const float *query_rows = qkv + query_offset(z, sequence, 0, head);
+        const float *dout_rows = dout + ((int64_t)sequence * z.length * z.heads + head) * z.size;
+        const query_numbers *of_head = numbers + ((int64_t)sequence * z.heads + head) * padded;
+        if (KEYS && head == kv * group) {
+            float_rows(rows, key_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
+            float_rows(rows_2, key_rows + (int64_t)first * z.width + z.values, z.width, FLOAT_ROWS,
+                       z.length - first, z.size);
+        } else if (!KEYS) {
+            float_rows(rows, query_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
+            float_rows(rows_2, dout_rows + (int64_t)first * across, across, FLOAT_ROWS, z.length - first, z.size);
+        }
+        const int end = KEYS ? z.length : min(first + FLOAT_ROWS, z.length);
+        for (int at = KEYS ? first : 0; at < end; at += FLOAT_PASSING) {
+            __syncthreads();
+            const float *from = KEYS ? query_rows : key_rows, *from_2 = KEYS ? dout_rows : key_rows + z.values;
+            const int stride_2 = KEYS ? across : z.width;
+            float_rows(passing, from + (int64_t)at * z.width, z.width, FLOAT_PASSING, z.length - at, z.size);
+            float_rows(passing_2, from_2 + (int64_t)at * stride_2, stride_2, FLOAT_PASSING, z.length - at, z.size);
+            __syncthreads();
+            float p[4][4], ds[4][4];
+            float_scores(p, rows, passing, z.size, x, y);
+            float_scores(ds, rows_2, passing_2, z.size, x, y);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    int row = first + y + 16 * i, other = at + x + 8 * j;
+                    int query = KEYS ? other : row, key = KEYS ? row : other;
+                    query_numbers n = of_head[query];
+                    p[i][j] = key <= query ? expf(fmaf(p[i][j], z.scale, -n.lse)) : 0;
+                    ds[i][j] = p[i][j] * (ds[i][j] - n.delta);
+                }
+            float_weights(dscores, ds, x, y);
+            if (KEYS)
+                float_weights(weights, p, x, y);
+            __syncwarp();
+            float_accumulate<D>(sum, dscores, passing, z.size, x, y);
+            if (KEYS)
+                float_accumulate<D>(sum_2, weights, passing_2, z.size, x, y);
+        }
+    }
+    const float ones[4] = {1, 1, 1, 1}, scales[4] = {z.scale, z.scale, z.scale, z.scale};
+    float *to = dqkv + (KEYS ? key_offset(z, sequence, first, kv) : query_offset(z, sequence, first, own));
+    float_write<D>(to, z.width, z.length - first, z.size, sum, scales, x, y);
+    if (KEYS)
+        float_write<D>(to + z.values, z.width, z.length - first, z.size, sum_2, ones, x, y);
+}
+
+// ---- the operation ----
+
+struct backward_call {
+    struct cuda *s;
+    void *dqkv, *dout, *out, *qkv, *lse;
+    struct attention_sizes z;
+};
+
+// The size of the kernel that serves a head size.
+static int kernel_size(int size) {
+    static const int sizes[] = {8, 16, 32, 64, 96, 128};
+    int i = 0;
+    while (sizes[i] < size)
+        i++;
+    return sizes[i];
+}
+
+// Blocks that share a head's tiles of keys: enough for one wave of a large chip, by shapes alone.
+static int splits_of(const struct attention_sizes *z) {
+    int64_t blocks = (int64_t)z->sequences * z->kv_heads, wanted = z->size <= 64 ? 256 : 128;
+    int tiles = (z->length + BACKWARD_KEYS - 1) / BACKWARD_KEYS, splits = 1;
+    while (blocks * splits < wanted && 2 * splits <= tiles)
+        splits *= 2;
+    return splits;
+}
+
+static size_t padded_length(const struct attention_sizes *z) {
+    return (size_t)(z->length + QUERY_TILE - 1) / QUERY_TILE * QUERY_TILE;
+}
+
+static size_t numbers_bytes(const struct attention_sizes *z) {
+    return (size_t)z->sequences * (size_t)z->heads * padded_length(z) * sizeof(query_numbers);
+}
+
+static size_t scratch_bytes(const struct attention_sizes *z, bool half) {
+    size_t rows = (size_t)z->sequences * (size_t)z->heads * padded_length(z);
+    return numbers_bytes(z) +
+           (half ? rows * (size_t)splits_of(z) * (size_t)kernel_size(z->size) * sizeof(float) : 0);
+}
+
+size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
+    if (!l->train || l->heads == 0)
+        return 0;
+    struct attention_shape shape = {l->batch, l->length, l->heads, l->kv_heads, l->head_size};
+    size_t most = 0;
+    for (int batch = 1; batch <= l->batch; batch++) { // fewer sequences may be split more
+        shape.batch = batch;
+        struct attention_sizes z = attention_sizes_of(&shape, l->models);
+        size_t bytes = scratch_bytes(&z, half);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+template <typename T, int LANES>
+static void take_numbers(const struct backward_call *c, query_numbers *numbers, float unit) {
+    size_t padded = padded_length(&c->z), rows = (size_t)c->z.sequences * padded * (size_t)c->z.heads;
+    struct cuda_grid grid = {dim3(cuda_blocks(rows * LANES, NUMBERS_THREADS)), NUMBERS_THREADS, 0};
+    cuda_launch(c->s, "attention backward", attention_numbers<T, LANES>, grid, numbers, (const T *)c->out,
+                (const T *)c->dout, (const float *)c->lse, c->z, (int)padded, unit);
+}
+
+template <int D> static void backward_of_size(const struct backward_call *c) {
+    constexpr int lanes = D == 96 ? 16 : D / 8;
+    const struct attention_sizes *z = &c->z;
+    query_numbers *numbers = (query_numbers *)cuda_scratch(c->s, scratch_bytes(z, c->s->half));
+    if (!numbers)
+        return;
+    unsigned heads = (unsigned)(z->sequences * z->heads), kv_heads = (unsigned)(z->sequences * z->kv_heads);
+    if (!c->s->half) {
+        take_numbers<float, lanes>(c, numbers, 1);
+        unsigned tiles = cuda_blocks((size_t)z->length, FLOAT_ROWS);
+        size_t rows = 2 * (FLOAT_ROWS + FLOAT_PASSING), floats = rows * (size_t)(z->size + 4);
+        struct cuda_grid grid = {dim3(kv_heads * tiles), FLOAT_THREADS,
+                                 (floats + 2 * FLOAT_ROWS * FLOAT_WEIGHTS) * sizeof(float)};
+        cuda_launch(c->s, "attention backward", backward_float<D, true>, grid, (float *)c->dqkv,
+                    (const float *)c->dout, (const float *)c->qkv, numbers, *z, (int)padded_length(z));
+        grid.blocks.x = heads * tiles;
+        cuda_launch(c->s, "attention backward", backward_float<D, false>, grid, (float *)c->dqkv,
+                    (const float *)c->dout, (const float *)c->qkv, numbers, *z, (int)padded_length(z));
+        return;
+    }
+    take_numbers<bf16, lanes>(c, numbers, LOG2_E);
+    struct backward_arrays a = {};
+    a.dqkv = (bf16 *)c->dqkv;
+    a.dout = (const bf16 *)c->dout;
+    a.qkv = (const bf16 *)c->qkv;
+    a.numbers = numbers;
+    a.dq = (float *)((char *)numbers + numbers_bytes(z));
+    a.splits = splits_of(z);
+    a.query_tiles = (int)(padded_length(z) / QUERY_TILE);
+    struct cuda_grid grid = {dim3(kv_heads * (unsigned)a.splits), backward_plan<D>::THREADS,
+                             backward_plan<D>::SHARED};
+    cuda_launch(c->s, "attention backward", backward_half<D>, grid, a, *z);
+    if (a.splits == 1)
+        return;
+    grid = {dim3(heads * (unsigned)a.query_tiles), backward_plan<D>::THREADS, 0};
+    cuda_launch(c->s, "attention backward", add_splits<D>, grid, a, *z);
+}
+
+void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
+                             const struct attention_shape *shape, int models) {
+    struct backward_call c = {cuda_of(d), dqkv, dout, out, qkv, lse, attention_sizes_of(shape, models)};
+    switch (kernel_size(shape->head_size)) {
+    case 8:
+        backward_of_size<8>(&c);
+        break;
+    case 16:
+        backward_of_size<16>(&c);
+        break;
+    case 32:
+        backward_of_size<32>(&c);
+        break;
+    case 64:
+        backward_of_size<64>(&c);
+        break;
+    case 96:
+        backward_of_size<96>(&c);
+        break;
+    default:
+        backward_of_size<128>(&c);
+    }
+}

@@ -1,0 +1,314 @@
+// Causal attention forward, blockwise with a running softmax (Dao 2023, FlashAttention-2): out = softmax(q k^T /
+// sqrt(D)) v and the log-sum-exp of each row, without an S x S array.
+#include "attention.cuh"
+
+// ---- bfloat16 ----
+
+enum {
+    FORWARD_THREADS = 128,
+    FORWARD_QUERIES = 128, // of a block; 32 of a warp
+    FORWARD_KEYS = 64,     // of a tile in shared memory; 32 are weighed at once
+    FORWARD_UNIT = 32,
+    FORWARD_HEADS = 64, // whose blocks follow each other in the grid
+};
+
+// Blocks that share a multiprocessor: as many as registers allow without spills, and shared memory (sm_80 has
+// less).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+template <int D> constexpr int forward_blocks = D <= 16 ? 4 : D <= 32 ? 3 : 2;
+#else
+template <int D> constexpr int forward_blocks = D <= 16 ? 4 : D <= 64 ? 3 : 2;
+#endif
+// Queries stay in registers where the accumulators leave room.
+template <int D> constexpr bool forward_keeps_queries = D < 128;
+template <int D> constexpr int forward_shared = (FORWARD_QUERIES + 4 * FORWARD_KEYS) * row_bytes<D>;
+
+// The weights' reference is moved, and everything accumulated rescaled, only when a score exceeds it by this many
+// powers of two: until then weights reach 2^8, which neither bfloat16 nor the sums mind.
+#define FORWARD_SLACK 8.0f
+
+// What a warp knows of its 32 queries: lane 4 r + q holds rows r and r + 8 of two groups of 16.
+template <int D> struct forward_rows {
+    float out[2][D / 8][4];
+    float sum[2][2];       // this lane's share of the weights' sum
+    float reference[2][2]; // of the weights, in powers of two: weight = 2^(score scale log2 e - reference)
+};
+
+// A row's largest score moves its reference; done at the first keys, rarely after them.
+template <int D>
+__device__ __forceinline__ void move_references(forward_rows<D> &r, const float (&most)[2][2], float scale) {
+#pragma unroll
+    for (int m = 0; m < 2; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float x = most[m][half];
+            x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+            x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+            float reference = fmaxf(r.reference[m][half], x * scale);
+            float factor = exp2_fast(r.reference[m][half] - reference); // 0 at the first keys
+            r.reference[m][half] = reference;
+            r.sum[m][half] *= factor;
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) {
+                r.out[m][n][2 * half] *= factor;
+                r.out[m][n][2 * half + 1] *= factor;
+            }
+        }
+}
+
+// 32 queries of a warp, from `row` on, against 32 keys from `key` on; score 0 is weight 1 / e^reference.
+template <int D>
+__device__ __forceinline__ void weigh_keys(forward_rows<D> &r, float (&s)[2][4][4], int row, int key, float scale,
+                                           int values, int lane) {
+    if (key + FORWARD_UNIT - 1 > row) { // on the diagonal
+        const int distance = row - key + (lane >> 2) - 2 * (lane & 3);
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int n = 0; n < 4; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    if (n * 8 + e % 2 - m * 16 - e / 2 * 8 > distance)
+                        s[m][n][e] = -INFINITY;
+    }
+    float most[2][2];
+    bool far = false;
+#pragma unroll
+    for (int m = 0; m < 2; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float x = fmaxf(s[m][0][2 * half], s[m][0][2 * half + 1]);
+#pragma unroll
+            for (int n = 1; n < 4; n++)
+                x = fmaxf(x, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
+            most[m][half] = x;
+            far |= fmaf(x, scale, -r.reference[m][half]) > FORWARD_SLACK;
+        }
+    if (__ballot_sync(0xffffffffu, far))
+        move_references<D>(r, most, scale);
+    uint32_t weights[2][2][4]; // the accumulators' layout is that of an A operand
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                float low = exp2_fast(fmaf(s[m][n][2 * half], scale, -r.reference[m][half]));
+                float high = exp2_fast(fmaf(s[m][n][2 * half + 1], scale, -r.reference[m][half]));
+                r.sum[m][half] += low + high;
+                weights[n / 2][m][n % 2 * 2 + half] = pack_bf16(low, high);
+            }
+    multiply_columns<D, 2, D / 8>(r.out, weights, values);
+}
+
+// out and lse of 128 queries of one head. 4 warps of 32 queries each; keys and values pass through two tiles of 64
+// in shared memory, filled by asynchronous copies one tile ahead. A warp weighs 32 keys at a time: 16 K/V
+// fragments serve two groups of 16 queries (with one, shared memory would be slower than the tensor cores), scores
+// and weights stay in registers, keys that all its queries precede are left out.
+//
+// Floor: 4 D FLOPs per pair of a query and a key at the tensor cores' rate (mma.sync: about 0.6 of wgmma's on
+// sm_90), and one exponential per pair, 16 in a clock of a multiprocessor: 1.7 times as long as the products at
+// D = 8, half as long at D = 64. Memory: qkv once, out once (keys and values are read again by S / 128 blocks,
+// from L2: blocks of 64 heads are neighbours in the grid). Late queries, with the most keys, come first, so that
+// the chip ends evenly. Deterministic: a row's sums run over keys in order, in one warp.
+template <int D>
+__global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
+    forward_half(bf16 *out, float *lse, const bf16 *qkv, attention_sizes z) {
+    constexpr int row_size = row_bytes<D>, tile_bytes = FORWARD_KEYS * row_size;
+    const int warp = same_in_warp((int)threadIdx.x / 32), lane = (int)threadIdx.x % 32;
+    const int index = (int)(blockIdx.z * FORWARD_HEADS + blockIdx.x); // of the head
+    if (index >= z.sequences * z.heads)
+        return;
+    const int sequence = same_in_warp(index / z.heads), head = index - sequence * z.heads;
+    const int kv = same_in_warp(head / (z.heads / z.kv_heads));
+    const int first = (int)(gridDim.y - 1 - blockIdx.y) * FORWARD_QUERIES, row = first + warp * 32;
+    const bf16 *keys = qkv + key_offset(z, sequence, 0, kv);
+    constexpr int query_tile = 0, tile = FORWARD_QUERIES * row_size;
+
+    copy_rows<D, FORWARD_QUERIES, FORWARD_THREADS>(query_tile, qkv + query_offset(z, sequence, first, head),
+                                                   z.width, z.length - first, z.size);
+    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile, keys, z.width, z.length, z.size);
+    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile + tile_bytes, keys + z.values, z.width, z.length, z.size);
+    copy_async_commit();
+
+    forward_rows<D> r;
+    clear(r.out);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        r.sum[i / 2][i % 2] = 0;
+        r.reference[i / 2][i % 2] = -INFINITY;
+    }
+    const float scale = z.scale * LOG2_E;
+    const int queries = query_tile + warp * 32 * row_size + lane_a<D>(lane);
+    uint32_t query[forward_keeps_queries<D> ? steps_of<D> : 1][2][4];
+    if (forward_keeps_queries<D>) {
+        copy_async_wait<0>();
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < steps_of<D>; k++)
+#pragma unroll
+            for (int m = 0; m < 2; m++)
+                load_a<D>(query[k][m], queries, m, k);
+    }
+    const int last = min(first + FORWARD_QUERIES, z.length); // keys from here on are of no use to this block
+    for (int key = 0; key < last; key += FORWARD_KEYS) {
+        const int turn = key / FORWARD_KEYS % 2;
+        // Behind the barrier: this tile has come, and no one reads the other any more.
+        copy_async_wait<0>();
+        __syncthreads();
+        if (key + FORWARD_KEYS < last) {
+            const int next = tile + (turn ^ 1) * 2 * tile_bytes, rest = z.length - key - FORWARD_KEYS;
+            keys += (int64_t)FORWARD_KEYS * z.width;
+            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next, keys, z.width, rest, z.size);
+            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next + tile_bytes, keys + z.values, z.width, rest, z.size);
+            copy_async_commit();
+        }
+#pragma unroll 1
+        for (int unit = 0; unit < FORWARD_KEYS; unit += FORWARD_UNIT) {
+            if (row >= z.length || key + unit > row + 31) // the same for the whole warp
+                break;
+            const int key_rows = tile + turn * 2 * tile_bytes + unit * row_size;
+            float s[2][4][4];
+            clear(s);
+#pragma unroll
+            for (int k = 0; k < steps_of<D>; k++) {
+                if (!forward_keeps_queries<D>)
+#pragma unroll
+                    for (int m = 0; m < 2; m++)
+                        load_a<D>(query[0][m], queries, m, k);
+                multiply_rows<D, 2, 4>(s, query[forward_keeps_queries<D> ? k : 0], key_rows + lane_b<D>(lane), k);
+            }
+            weigh_keys<D>(r, s, row, key + unit, scale, key_rows + tile_bytes + lane_b_rows<D>(lane), lane);
+        }
+    }
+    if (row >= z.length)
+        return;
+
+    float inverse[2][2];
+#pragma unroll
+    for (int m = 0; m < 2; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float sum = r.sum[m][half];
+            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+            inverse[m][half] = 1 / sum;
+            int at = row + m * 16 + half * 8 + (lane >> 2);
+            if (lse && (lane & 3) == 0 && at < z.length)
+                lse[(int64_t)index * z.length + at] = r.reference[m][half] * LN_2 + logf(sum);
+        }
+    write_rows<D, 2>(out + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size, z.heads * z.size,
+                     z.length - row, z.size, query_tile + warp * 32 * row_size, r.out, inverse, lane);
+}
+
+// ---- float32 ----
+
+// The same in float32 without tensor cores: 64 queries of one head a block, 32 keys at a time (attention.cuh has
+// the threads' layout). Floor: 2 D fused multiply-adds per pair at the float32 rate. Deterministic: keys in order,
+// one thread per sum.
+template <int D>
+__global__ void __launch_bounds__(FLOAT_THREADS, 2)
+    forward_float(float *out, float *lse, const float *qkv, attention_sizes z) {
+    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8;
+    const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS;
+    const int first = (tiles - 1 - (int)(blockIdx.x % (unsigned)tiles)) * FLOAT_ROWS;
+    const int sequence = (int)(blockIdx.x / (unsigned)tiles) / z.heads;
+    const int head = (int)(blockIdx.x / (unsigned)tiles) % z.heads, kv = head / (z.heads / z.kv_heads);
+    const float *keys = qkv + key_offset(z, sequence, 0, kv);
+    const float *values = keys + z.values;
+    float *query_tile = (float *)shared_memory, *key_tile = query_tile + FLOAT_ROWS * (z.size + 4);
+    float *value_tile = key_tile + FLOAT_PASSING * (z.size + 4);
+    float *weights = value_tile + FLOAT_PASSING * (z.size + 4);
+    float sum[4][D / 8] = {}, total[4] = {}, most[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    float_rows(query_tile, qkv + query_offset(z, sequence, first, head), z.width, FLOAT_ROWS, z.length - first,
+               z.size);
+    const int last = min(first + FLOAT_ROWS, z.length);
+    for (int key = 0; key < last; key += FLOAT_PASSING) {
+        __syncthreads();
+        float_rows(key_tile, keys + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
+        float_rows(value_tile, values + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
+        __syncthreads();
+        float s[4][4];
+        float_scores(s, query_tile, key_tile, z.size, x, y);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float highest = most[i];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                s[i][j] = key + x + 8 * j <= first + y + 16 * i ? s[i][j] * z.scale : -INFINITY;
+                highest = fmaxf(highest, s[i][j]);
+            }
+#pragma unroll
+            for (int mask = 1; mask < 8; mask *= 2)
+                highest = fmaxf(highest, __shfl_xor_sync(0xffffffffu, highest, mask));
+            float factor = expf(most[i] - highest); // finite: all rows see key 0
+            most[i] = highest;
+            total[i] *= factor;
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                s[i][j] = expf(s[i][j] - highest);
+                total[i] += s[i][j];
+            }
+#pragma unroll
+            for (int j = 0; j < D / 8; j++)
+                sum[i][j] *= factor;
+        }
+        float_weights(weights, s, x, y);
+        __syncwarp();
+        float_accumulate<D>(sum, weights, value_tile, z.size, x, y);
+    }
+    float inverse[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+#pragma unroll
+        for (int mask = 1; mask < 8; mask *= 2)
+            total[i] += __shfl_xor_sync(0xffffffffu, total[i], mask);
+        inverse[i] = 1 / total[i];
+        if (lse && x == 0 && first + y + 16 * i < z.length)
+            lse[((int64_t)sequence * z.heads + head) * z.length + first + y + 16 * i] = most[i] + logf(total[i]);
+    }
+    float_write<D>(out + (((int64_t)sequence * z.length + first) * z.heads + head) * z.size, z.heads * z.size,
+                   z.length - first, z.size, sum, inverse, x, y);
+}
+
+// ---- the operation ----
+
+struct forward_call {
+    struct cuda *s;
+    void *out, *lse, *qkv;
+    struct attention_sizes z;
+};
+
+template <int D> static void forward_of_size(const struct forward_call *c) {
+    size_t heads = (size_t)c->z.sequences * (size_t)c->z.heads, length = (size_t)c->z.length;
+    if (c->s->half) {
+        struct cuda_grid grid = {dim3((unsigned)(heads < FORWARD_HEADS ? heads : (size_t)FORWARD_HEADS),
+                                      cuda_blocks(length, FORWARD_QUERIES), cuda_blocks(heads, FORWARD_HEADS)),
+                                 FORWARD_THREADS, forward_shared<D>};
+        cuda_launch(c->s, "attention forward", forward_half<D>, grid, (bf16 *)c->out, (float *)c->lse,
+                    (const bf16 *)c->qkv, c->z);
+    } else {
+        size_t floats = (FLOAT_ROWS + 2 * FLOAT_PASSING) * (size_t)(c->z.size + 4) + FLOAT_ROWS * FLOAT_WEIGHTS;
+        struct cuda_grid grid = {dim3((unsigned)heads * cuda_blocks(length, FLOAT_ROWS)), FLOAT_THREADS,
+                                 floats * sizeof(float)};
+        cuda_launch(c->s, "attention forward", forward_float<D>, grid, (float *)c->out, (float *)c->lse,
+                    (const float *)c->qkv, c->z);
+    }
+}
+
+void cuda_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
+                            int models) {
+    struct forward_call c = {cuda_of(d), out, lse, qkv, attention_sizes_of(shape, models)};
+    if (c.z.size <= 8)
+        forward_of_size<8>(&c);
+    else if (c.z.size <= 16)
+        forward_of_size<16>(&c);
+    else if (c.z.size <= 32)
+        forward_of_size<32>(&c);
+    else if (c.z.size <= 64)
+        forward_of_size<64>(&c);
+    else if (c.z.size <= 96)
+        forward_of_size<96>(&c);
+    else
+        forward_of_size<128>(&c);
+}
