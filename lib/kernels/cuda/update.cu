@@ -4,14 +4,12 @@
 
 #include <math.h>
 
-enum { THREADS = 256, MOVES = 4 }; // 16-byte loads that a thread has under way
+constexpr int THREADS = 256, MOVES = 4; // 16-byte loads that a thread has under way
 
 // ---- sum of squares ----
 
-enum {
-    TURN = THREADS * MOVES * 4, // elements of a block's turn
-    MOST_PARTS = 2048,          // so that the second pass is one block's: several blocks a processor on any chip
-};
+constexpr int TURN = THREADS * MOVES * 4; // elements of a block's turn
+constexpr int MOST_PARTS = 2048; // so that the second pass is one block's; on any chip several a processor
 
 // The block's sum, threads in a fixed order; on thread 0. Shared: one float64 a warp.
 __device__ __forceinline__ double block_sum(double x) {
