@@ -190,6 +190,8 @@ examples() {
     train -q --model config.json --steps 2 --batch 8 -o router.0 corpus.tok
     cp -r router.0 router.1
     cp -r router.0 expert.1
+    cp config.json router.json
+    mkstream assignment n=8192 length=8 vocab=64 experts=32 o=0.asg
     mkdir -p routers texts/a
     cp -r router.0 routers/0
     cp -r router.0 routers/1

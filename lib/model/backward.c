@@ -113,8 +113,8 @@ static void pass(struct model *m, const struct kernel_models *km, int B, int S) 
     backward(m, km, B, S);
 }
 
-int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S, float scale,
-                   double *sum) {
+int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                   const float *scale, double *sum) {
     const struct kernels *k = m->device->k;
     size_t rows = (size_t)B * (size_t)S, all = rows * (size_t)m->size.models;
     if (!m->size.train)
@@ -125,7 +125,7 @@ int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targ
     struct kernel_models km = {m->size.models, m->table.elements, rows};
     k->upload(m->device, m->tokens, tokens, all * sizeof *tokens);
     k->upload(m->device, m->targets, targets, all * sizeof *targets);
-    k->upload(m->device, m->scale, &scale, sizeof scale);
+    k->upload(m->device, m->scale, scale, (size_t)m->size.models * sizeof *scale);
     if (!k->replay(m->device, model_pass_key(m, true, B, S))) {
         pass(m, &km, B, S);
         k->recorded(m->device);

@@ -39,15 +39,19 @@ void batch_add(struct batch *b, const uint32_t *tokens, int n, int first) {
     b->lengths[b->count++] = n;
 }
 
-int batch_pack(const struct batch *b, int begin, int n, uint32_t *tokens, uint32_t *targets) {
-    size_t longest = 1;
+int batch_longest(const struct batch *b, int begin, int n) {
+    int longest = 1;
     for (int i = begin; i < begin + n; i++)
-        if ((size_t)b->lengths[i] > longest)
-            longest = (size_t)b->lengths[i];
+        if (b->lengths[i] > longest)
+            longest = b->lengths[i];
+    return longest;
+}
+
+void batch_pack(const struct batch *b, int begin, int n, int S, uint32_t *tokens, uint32_t *targets) {
+    size_t length = (size_t)S;
     for (int i = 0; i < n; i++) {
-        size_t from = (size_t)(begin + i) * (size_t)b->length, to = (size_t)i * longest;
-        memcpy(tokens + to, b->tokens + from, longest * sizeof *tokens);
-        memcpy(targets + to, b->targets + from, longest * sizeof *targets);
+        size_t from = (size_t)(begin + i) * (size_t)b->length, to = (size_t)i * length;
+        memcpy(tokens + to, b->tokens + from, length * sizeof *tokens);
+        memcpy(targets + to, b->targets + from, length * sizeof *targets);
     }
-    return (int)longest;
 }

@@ -22,7 +22,10 @@ void batch_clear(struct batch *b);
 // Append a row; n <= length, and there must be room.
 void batch_add(struct batch *b, const uint32_t *tokens, int n, int first);
 
-// Copy rows begin..begin+n-1 densely to [n][S], S the longest of them; returns S.
-int batch_pack(const struct batch *b, int begin, int n, uint32_t *tokens, uint32_t *targets);
+// The longest of rows begin..begin+n-1, at least 1.
+int batch_longest(const struct batch *b, int begin, int n);
+
+// Copy these rows densely to [n][S], S >= batch_longest().
+void batch_pack(const struct batch *b, int begin, int n, int S, uint32_t *tokens, uint32_t *targets);
 
 #endif

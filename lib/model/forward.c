@@ -115,7 +115,8 @@ void model_recompute(struct model *m, const struct kernel_models *km, const stru
 }
 
 uint64_t model_pass_key(const struct model *m, bool gradient, int B, int S) {
-    uint64_t parts[] = {(uint64_t)(uintptr_t)m->arena, gradient, (uint64_t)B, (uint64_t)S};
+    uint64_t parts[] = {(uint64_t)(uintptr_t)m->copies, (uint64_t)m->size.models, gradient, (uint64_t)B,
+                        (uint64_t)S};
     return XXH3_64bits(parts, sizeof parts);
 }
 
@@ -138,6 +139,15 @@ int model_score(struct model *m, const uint32_t *tokens, const uint32_t *targets
     }
     code = k->download(m->device, out, m->logprobs, rows * (size_t)m->size.models * sizeof *out);
     return code ? code : model_check_logprobs(m, out, B, S, false);
+}
+
+int model_score_one(struct model *m, int g, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                    float *out) {
+    struct model one = *m;
+    one.size.models = 1;
+    one.parameters = model_parameter(m, (size_t)g * m->table.elements);
+    one.copies = model_copy(m, (size_t)g * m->table.elements);
+    return model_score(&one, tokens, targets, B, S, out);
 }
 
 // Widen n values of the compute dtype, that lie at the start of `values`, to float32 in place.

@@ -53,11 +53,15 @@ int model_score(struct model *m, const uint32_t *tokens, const uint32_t *targets
 // Logits of one position set: float32 [G][B*S][V], for tests and sampling (computed in the device's dtype).
 int model_logits(struct model *m, const uint32_t *tokens, int B, int S, float *out);
 
-// Forward and backward of -scale * sum log p(target); gradients accumulate until model_update. tokens, targets:
+// The same of model g alone, [B][S] on the way out.
+int model_score_one(struct model *m, int g, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                    float *out);
+
+// Forward and backward of -scale[g] * sum log p(target); gradients accumulate until model_update. tokens, targets:
 // [G][B][S]. sum[g] += -sum of log p in float64 (host). A batch in several calls gives the same update as in
 // one, to rounding. ERROR_NUMERIC where a log-prob is not finite; the gradients are then spoilt.
-int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S, float scale,
-                   double *sum);
+int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                   const float *scale, double *sum);
 
 struct model_optimizer {
     double rate, beta1, beta2, epsilon, decay, clip; // clip 0: none (global norm)

@@ -20,6 +20,17 @@ static void *checked(void *p) {
     return p;
 }
 
+// Whether a key that a duration follows ends with the first n bytes.
+static bool ends_in_time(const char *text, size_t n) {
+    static const char *const ends[] = {"second\"", "seconds\"", "waited\""};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t size = strlen(ends[i]);
+        if (n >= size && memcmp(text + n - size, ends[i], size) == 0)
+            return true;
+    }
+    return false;
+}
+
 // Durations differ from run to run: `"seconds":1.5` becomes `"seconds"`.
 static void leave_times_out(struct tree_entry *e) {
     const char *name = strrchr(e->path, '/') + 1, *dot = strrchr(name, '.');
@@ -28,9 +39,8 @@ static void leave_times_out(struct tree_entry *e) {
     size_t kept = 0;
     for (size_t i = 0; i < e->size; i++) {
         e->data[kept++] = e->data[i];
-        if (kept < 7 || memcmp(e->data + kept - 7, "second\"", 7) != 0)
-            if (kept < 8 || memcmp(e->data + kept - 8, "seconds\"", 8) != 0)
-                continue;
+        if (!ends_in_time(e->data, kept))
+            continue;
         while (i + 1 < e->size && !strchr(",}\n", e->data[i + 1]))
             i++;
     }

@@ -112,8 +112,8 @@ struct classifier {
     const uint32_t *targets;
 };
 
-// Log-probs; with dx and dw also the gradient of -scale * their sum. dw is added to.
-static void classify(const struct classifier *q, double *logprob, double scale, double *dx, double *dw) {
+// Log-probs; with dx and dw also the gradient of -scale[g] * their sum. dw is added to.
+static void classify(const struct classifier *q, double *logprob, const double *scale, double *dx, double *dw) {
     double *z = malloc(q->vocab * sizeof *z);
     for (size_t row = 0; row < q->models * q->rows; row++) {
         size_t g = row / q->rows, hidden = q->hidden;
@@ -132,7 +132,7 @@ static void classify(const struct classifier *q, double *logprob, double scale, 
             sum += exp(z[v] - most);
         logprob[row] = z[target] - most - log(sum);
         for (size_t v = 0; dx && v < q->vocab; v++) {
-            double dz = scale * (exp(z[v] - most) / sum - (v == target));
+            double dz = scale[g] * (exp(z[v] - most) / sum - (v == target));
             for (size_t i = 0; i < hidden; i++) {
                 dx[row * hidden + i] += dz * w[v * hidden + i];
                 dw[g * q->stride + v * hidden + i] += dz * x[i];
@@ -142,7 +142,7 @@ static void classify(const struct classifier *q, double *logprob, double scale, 
     free(z);
 }
 
-static void check_difference(const struct classifier *q, const double *dx, double scale) {
+static void check_difference(const struct classifier *q, const double *dx, const double *scale) {
     size_t n = q->models * q->rows * q->hidden, rows = q->models * q->rows;
     double *moved = malloc(n * sizeof *moved), *logprob = malloc(rows * sizeof *logprob), loss[2] = {0, 0},
            slope = 0;
@@ -151,9 +151,9 @@ static void check_difference(const struct classifier *q, const double *dx, doubl
     for (int side = 0; side < 2; side++) {
         for (size_t i = 0; i < n; i++)
             moved[i] = q->x[i] + (side ? 1e-5 : -1e-5) * random_normal(5, 0, i);
-        classify(&m, logprob, 0, NULL, NULL);
+        classify(&m, logprob, NULL, NULL, NULL);
         for (size_t r = 0; r < rows; r++)
-            loss[side] -= scale * logprob[r];
+            loss[side] -= scale[r / q->rows] * logprob[r];
     }
     for (size_t i = 0; i < n; i++)
         slope += dx[i] * random_normal(5, 0, i);
@@ -173,13 +173,14 @@ static void check_classifier(struct device *d, int models, size_t rows, size_t h
     for (size_t i = 0; i < g * rows; i++)
         targets[i] = i % 7 == 5 ? TARGET_NONE : (uint32_t)random_below(3, 0, i, vocab);
     dptr device_targets = words_new(d, targets, g * rows);
-    struct array scale = array_new(d, 1, false);
-    scale.v[0] = 0.125;
+    struct array scale = array_new(d, g, false);
+    for (size_t k = 0; k < g; k++)
+        scale.v[k] = 0.125 * (double)(k + 1);
     array_put(d, &scale);
     struct classifier q = {g, rows, hidden, vocab, stride, m.token_stride, x.v, w.v, targets};
     double *expected = malloc(logprob.n * sizeof *expected), *dx_expected = calloc(x.n, sizeof *dx_expected);
     double *dw_expected = copy_values(&dw);
-    classify(&q, expected, 0.125, dx_expected, dw_expected);
+    classify(&q, expected, scale.v, dx_expected, dw_expected);
     d->k->classifier(d, &m, logprob.p, NULL, NULL, x.p, w.p, device_targets, NULL, (int)rows, (int)hidden,
                      (int)vocab);
     array_get(d, &logprob);
@@ -193,7 +194,7 @@ static void check_classifier(struct device *d, int models, size_t rows, size_t h
     CHECK_NEAR(d, dx.v, dx_expected, dx.n, "classifier's dx of %zu x %zu x %zu", rows, hidden, vocab);
     CHECK_NEAR(d, dw.v, dw_expected, dw.n, "classifier's dw of %zu x %zu x %zu", rows, hidden, vocab);
     if (d->threads == 1 && rows * vocab < 10000)
-        check_difference(&q, dx_expected, 0.125);
+        check_difference(&q, dx_expected, scale.v);
     d->k->release(d, device_targets);
     free(targets), free(expected), free(dx_expected), free(dw_expected);
     array_free(d, &x), array_free(d, &w), array_free(d, &logprob), array_free(d, &dx), array_free(d, &dw);

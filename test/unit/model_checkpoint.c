@@ -11,7 +11,7 @@ static void train(struct model *m) {
     double sum = 0, norm = 0;
     random_tokens(tokens, targets, BATCH, LENGTH, model_get_config(m)->vocab, 1);
     for (int step = 1; step <= 2; step++) {
-        CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 0.1f, &sum));
+        CHECK_OK(gradient_of(m, tokens, targets, BATCH, LENGTH, 0.1f, &sum));
         CHECK_OK(model_update(m, &(struct model_optimizer){1e-3, 0.9, 0.99, 1e-8, 0.1, 0.1, step}, &norm));
     }
 }

@@ -52,6 +52,13 @@ static inline double relative_error(const float *a, const float *b, size_t n) {
     return size > 0 ? difference / size : difference;
 }
 
+// model_gradient() with one scale for all models.
+static inline int gradient_of(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                              float scale, double *sum) {
+    float scales[] = {scale, scale, scale, scale};
+    return model_gradient(m, tokens, targets, B, S, scales, sum);
+}
+
 static inline struct device *open_device(int threads, enum kernel_dtype dtype) {
     struct device *d = NULL;
     CHECK_OK(device_open(&d, test_device(), threads, dtype));

@@ -35,7 +35,7 @@ static void export_model(struct device *d, const char *directory, const struct m
     // Some training, so that norms are not ones and biases not zeros.
     for (int step = 1; step <= 10; step++) {
         double sum = 0, norm;
-        CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 0.02f, &sum));
+        CHECK_OK(gradient_of(m, tokens, targets, BATCH, LENGTH, 0.02f, &sum));
         CHECK_OK(model_update(m, &(struct model_optimizer){1e-2, 0.9, 0.99, 1e-8, 0.1, 0, step}, &norm));
     }
     CHECK_OK(directory_make(directory));

@@ -63,7 +63,7 @@ static void check_config(struct device *d, const struct model_config *c) {
     p.m = make_model(d, c, 1, BATCH, LENGTH, true);
     CHECK_OK(model_init(p.m, 0, 11));
     double sum = 0;
-    CHECK_OK(model_gradient(p.m, p.tokens, p.targets, BATCH, LENGTH, 1, &sum));
+    CHECK_OK(gradient_of(p.m, p.tokens, p.targets, BATCH, LENGTH, 1, &sum));
     CHECK_CLOSE(sum, loss(&p), 1e-6);
     float *parameters = model_values(p.m, 0, MODEL_PARAMETERS), *gradients = model_values(p.m, 0, MODEL_GRADIENTS);
     for (int i = 0; i < model_tensor_count(p.m); i++)

@@ -73,7 +73,7 @@ static void check_gradients(const struct golden *g, struct device *d, double tol
     struct model *m = make_model(d, &g->config, 1, BATCH, LENGTH, true);
     CHECK_OK(checkpoint_load(m, 0, g->directory));
     double sum = 0;
-    CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 1.0f / (float)predicted, &sum));
+    CHECK_OK(gradient_of(m, tokens, targets, BATCH, LENGTH, 1.0f / (float)predicted, &sum));
     float *gradients = model_values(m, 0, MODEL_GRADIENTS);
     for (int i = 0; i < model_tensor_count(m); i++) {
         const struct model_tensor *t = model_tensor_get(m, i);
@@ -115,8 +115,8 @@ static void check_training(const struct golden *g, struct device *d, double tole
         }
         double sum = 0, norm = 0, rate = schedule_rate(SCHEDULE_COSINE, 4e-3, 0.1, 20, STEPS, step);
         CHECK_CLOSE(rate / (double)rates[step - 1], 1, 1e-6);
-        CHECK_OK(model_gradient(m, tokens, targets, TRAIN_BATCH, TRAIN_LENGTH, 1.0f / (TRAIN_BATCH * TRAIN_LENGTH),
-                                &sum));
+        CHECK_OK(
+            gradient_of(m, tokens, targets, TRAIN_BATCH, TRAIN_LENGTH, 1.0f / (TRAIN_BATCH * TRAIN_LENGTH), &sum));
         CHECK_OK(model_update(m, &(struct model_optimizer){rate, 0.9, 0.99, 1e-8, 0.1, 0.1, step}, &norm));
         worst = fmax(worst, fabs(sum / (TRAIN_BATCH * TRAIN_LENGTH) - (double)losses[step - 1]));
         worst_norm = fmax(worst_norm, fabs(norm / (double)norms[step - 1] - 1));

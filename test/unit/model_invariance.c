@@ -23,7 +23,7 @@ static float *train_as(struct device *d, const struct model_config *c, const str
         for (int g = 0; g < models; g++)
             random_tokens(tokens + g * BATCH * LENGTH, targets + g * BATCH * LENGTH, BATCH, LENGTH, c->vocab,
                           100 * (seed + (uint64_t)g) + (uint64_t)step);
-        CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 1.0f / (BATCH * LENGTH), sum));
+        CHECK_OK(gradient_of(m, tokens, targets, BATCH, LENGTH, 1.0f / (BATCH * LENGTH), sum));
         CHECK_OK(model_update(m, &(struct model_optimizer){1e-3, 0.9, 0.99, 1e-8, 0.1, 0.1, step}, norm));
         CHECK(norm[0] > 0.1);
     }
@@ -129,11 +129,11 @@ static void check_accumulation(struct device *d, const struct model_config *c) {
     CHECK_OK(model_init(m, 0, 3));
     size_t n = model_elements(m);
     double sum = 0, sums = 0;
-    CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 0.01f, &sum));
+    CHECK_OK(gradient_of(m, tokens, targets, BATCH, LENGTH, 0.01f, &sum));
     float *whole = model_values(m, 0, MODEL_GRADIENTS), *zero = memory_new(n, sizeof *zero);
     CHECK_OK(model_set(m, 0, MODEL_GRADIENTS, 0, n, zero));
     for (int b = 0; b < BATCH; b++)
-        CHECK_OK(model_gradient(m, tokens + b * LENGTH, targets + b * LENGTH, 1, LENGTH, 0.01f, &sums));
+        CHECK_OK(gradient_of(m, tokens + b * LENGTH, targets + b * LENGTH, 1, LENGTH, 0.01f, &sums));
     float *parts = model_values(m, 0, MODEL_GRADIENTS);
     CHECK_CLOSE(sums, sum, 1e-6);
     for (int i = 0; i < model_tensor_count(m); i++) {
@@ -163,7 +163,7 @@ static void check_memory(struct device *d, const struct model_config *c) {
         random_tokens(tokens, targets, 2 * BATCH, LENGTH, c->vocab, 1);
         CHECK_OK(model_score(m, tokens, targets, BATCH, LENGTH, scores));
         if (training)
-            CHECK_OK(model_gradient(m, tokens, targets, BATCH, LENGTH, 1, sum));
+            CHECK_OK(gradient_of(m, tokens, targets, BATCH, LENGTH, 1, sum));
         // The plan is what a running model holds; a backend may still owe some of its workspace.
         size_t used = d->k->memory_used(d);
         CHECK(used <= plan.total && used >= plan.total - plan.workspace);

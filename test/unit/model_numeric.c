@@ -22,7 +22,7 @@ static void check_weight(struct device *d, const struct model_config *c) {
     put(m, 1, MODEL_PARAMETERS, t->offset + 5, NAN);
     CHECK_ERROR(model_score(m, tokens, targets, BATCH, LENGTH, scores), ERROR_NUMERIC);
     CHECK_MESSAGE("model 1, sequence 0, position ");
-    CHECK_ERROR(model_gradient(m, tokens, targets, BATCH, LENGTH, 1, sum), ERROR_NUMERIC);
+    CHECK_ERROR(gradient_of(m, tokens, targets, BATCH, LENGTH, 1, sum), ERROR_NUMERIC);
     CHECK_MESSAGE("log-prob is nan");
     float *before = model_values(m, 0, MODEL_PARAMETERS);
     CHECK_ERROR(model_update(m, &optimizer, norm), ERROR_NUMERIC);
@@ -71,7 +71,7 @@ static void check_input(struct device *d, const struct model_config *c) {
     CHECK_ERROR(model_score(m, tokens, targets, BATCH + 1, LENGTH, scores), ERROR_USAGE);
     CHECK_ERROR(model_score(m, tokens, targets, BATCH, LENGTH + 1, scores), ERROR_USAGE);
     CHECK_ERROR(model_score(m, tokens, targets, 0, LENGTH, scores), ERROR_USAGE);
-    CHECK_ERROR(model_gradient(m, tokens, targets, BATCH, LENGTH, 1, &sum), ERROR_USAGE);
+    CHECK_ERROR(gradient_of(m, tokens, targets, BATCH, LENGTH, 1, &sum), ERROR_USAGE);
     CHECK_ERROR(model_new(&none, d, c, &(struct model_size){1, 1, c->positions + 1, .train = false}), ERROR_INPUT);
     CHECK_MESSAGE("128 positions");
     CHECK(none == NULL);

@@ -41,7 +41,7 @@ static uint64_t next_id(struct feed *f) {
 
 static struct feed *open_feed(char **paths, int count, const double *weights, bool shuffle, uint64_t seed) {
     struct feed *f = NULL;
-    struct feed_options o = {paths, count, {.end = UINT64_MAX}, weights, shuffle, seed};
+    struct feed_options o = {paths, count, {.end = UINT64_MAX}, weights, shuffle, seed, 0};
     CHECK_OK(feed_open(&f, &o));
     return f;
 }

@@ -79,6 +79,8 @@ int panel_load(struct panel *p, const char *const *checkpoints, struct device *d
         struct panel_group *g = &p->groups[i];
         struct model_size size = {.models = g->count, .batch = rows, .length = length};
         int code = model_new(&g->model, device, &g->config, &size);
+        if (code == ERROR_SYSTEM)
+            return error_set(code, "%s; a smaller --batch, or fewer models at once, needs less", error_message());
         for (int k = 0; k < g->count && code == OK; k++)
             code = checkpoint_load(g->model, k, checkpoints[g->first + k]);
         if (code != OK)

@@ -172,7 +172,8 @@ static int score_rows(struct scorer *s, const struct scorer_row *rows, int n) {
         s->flops += panel_flops(s->panel, rows[i].length);
         s->tokens_scored += rows[i].length;
     }
-    int S = batch_pack(&s->batch, 0, n, s->packed_tokens, s->packed_targets), code = OK;
+    int S = batch_longest(&s->batch, 0, n), code = OK;
+    batch_pack(&s->batch, 0, n, S, s->packed_tokens, s->packed_targets);
     for (int k = 0; k < s->panel->group_count && code == OK; k++)
         code = score_group(s, &s->panel->groups[k], rows, n, S);
     return code;

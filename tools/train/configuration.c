@@ -11,12 +11,12 @@ enum { MICRO_TOKENS = 16384, ROWS_MOST = 1 << 24 };
 
 // ---- the ancestor ----
 
-static int inherit_account(struct training *t, const char *directory) {
+static int inherit_account(const struct training *t, struct run *r) {
     json_t *state;
-    struct train_state *s = &t->state;
-    int code = state_read(&state, directory);
+    struct train_state *s = &r->state;
+    int code = state_read(&state, r->ancestor);
     if (code == OK && !state && t->options->continued)
-        code = error_set(ERROR_INPUT, "%s: has no state.json to continue from", directory);
+        code = error_set(ERROR_INPUT, "%s: has no state.json to continue from", r->ancestor);
     if (code == OK && state)
         code = json_get_number(state, "flops", true, &s->flops);
     if (code == OK && state && t->options->continued) {
@@ -25,37 +25,41 @@ static int inherit_account(struct training *t, const char *directory) {
             code = json_get_integer(state, "tokens", true, 0, INT64_MAX / 2, &s->tokens);
     }
     if (code != OK && state)
-        error_prefix(code, "%s/state.json", directory);
+        error_prefix(code, "%s/state.json", r->ancestor);
     s->step = s->first_step;
     json_decref(state);
     return code;
 }
 
+// Models side by side are of one shape and at one step.
+static int inherit(const struct training *t, struct run *r) {
+    struct model_config theirs;
+    int code = checkpoint_config(&theirs, r->ancestor);
+    if (code == OK && !model_config_equal(&theirs, &t->config))
+        return error_set(ERROR_INPUT, "%s: another model than %s",
+                         t->options->model ? t->options->model : t->runs[0].ancestor, r->ancestor);
+    if (code == OK)
+        code = inherit_account(t, r);
+    const struct run *first = &t->runs[0];
+    if (code == OK && r->state.step != first->state.step)
+        return error_set(ERROR_INPUT, "%s: is at step %" PRId64 ", but %s at step %" PRId64, r->ancestor,
+                         r->state.step, first->ancestor, first->state.step);
+    return code;
+}
+
 int training_inherit(struct training *t) {
     const struct train_options *o = t->options;
-    const char *ancestor = o->init ? o->init : o->continued;
-    int code = o->model ? model_config_read(&t->config, o->model) : checkpoint_config(&t->config, ancestor);
-    if (code != OK || !ancestor)
-        return code;
-    struct model_config theirs;
-    code = checkpoint_config(&theirs, ancestor);
-    if (code == OK && !model_config_equal(&theirs, &t->config))
-        return error_set(ERROR_INPUT, "%s: another model than %s", o->model, ancestor);
-    return code == OK ? inherit_account(t, ancestor) : code;
+    int code =
+        o->model ? model_config_read(&t->config, o->model) : checkpoint_config(&t->config, t->runs[0].ancestor);
+    for (int g = 0; g < t->count && code == OK && t->runs[g].ancestor; g++)
+        code = inherit(t, &t->runs[g]);
+    return code;
 }
 
 // ---- sizes ----
 
-static int check_vocabulary(struct training *t) {
-    const char *name = "", *ancestor = t->options->init ? t->options->init : t->options->continued;
-    uint32_t size = feed_vocab_size(t->feed, &name);
-    if (size > (uint32_t)t->config.vocab)
-        return error_set(ERROR_INPUT, "%s: vocabulary of %" PRIu32 " tokens, but the model's has %d", name, size,
-                         t->config.vocab);
-    t->vocab = feed_vocab(t->feed, &name);
+static int check_ancestor_vocabulary(struct training *t, const char *ancestor, const char *name) {
     struct digest theirs = {{0}};
-    if (!ancestor)
-        return OK;
     int code = checkpoint_vocab(ancestor, &theirs);
     if (code != OK || !digest_known(&theirs))
         return code;
@@ -70,10 +74,25 @@ static int check_vocabulary(struct training *t) {
     return OK;
 }
 
+static int check_vocabulary(struct training *t) {
+    const char *name = "";
+    const struct feed *feed = t->runs[0].feed; // the others read the same streams
+    uint32_t size = feed_vocab_size(feed, &name);
+    if (size > (uint32_t)t->config.vocab)
+        return error_set(ERROR_INPUT, "%s: vocabulary of %" PRIu32 " tokens, but the model's has %d", name, size,
+                         t->config.vocab);
+    t->vocab = feed_vocab(feed, &name);
+    int code = OK;
+    for (int g = 0; g < t->count && code == OK && t->runs[g].ancestor; g++)
+        code = check_ancestor_vocabulary(t, t->runs[g].ancestor, name);
+    return code;
+}
+
 static int settle_length(struct training *t) {
     struct train_options *o = t->options;
     const char *name = "--length";
-    uint32_t longest = t->feed ? feed_length(t->feed, &name) : (uint32_t)t->config.positions;
+    const struct feed *feed = t->runs[0].feed;
+    uint32_t longest = feed ? feed_length(feed, &name) : (uint32_t)t->config.positions;
     if (o->length == 0 && longest == 0)
         return error_set(ERROR_USAGE, "--length: needed, for these sequences have no common bound");
     if (o->length == 0 || (longest > 0 && o->length > longest))
@@ -88,24 +107,43 @@ static int settle_length(struct training *t) {
         o->micro_batch = 1;
     if (o->micro_batch > o->batch)
         o->micro_batch = o->batch;
-    if (o->micro_batch > ROWS_MOST / o->length)
+    if (o->micro_batch > ROWS_MOST / o->length / t->count)
         return error_set(ERROR_USAGE, "--micro-batch: %" PRId64 " sequences of %" PRId64 " tokens are too many",
-                         o->micro_batch, o->length);
+                         o->micro_batch * t->count, o->length);
+    return OK;
+}
+
+// One pass over the data; models side by side do the same steps.
+static int count_steps(const struct training *t, int64_t *steps) {
+    const struct train_options *o = t->options;
+    for (int g = 0; g < t->count; g++) {
+        uint64_t sequences = feed_sequences(t->runs[g].feed);
+        int64_t its = (int64_t)(sequences / (uint64_t)o->batch);
+        if (its == 0)
+            return error_set(ERROR_INPUT, "%" PRIu64 " sequences are less than one batch of %" PRId64, sequences,
+                             o->batch);
+        if (g > 0 && its != *steps)
+            return error_set(ERROR_USAGE,
+                             "--steps: needed, for a pass is %" PRId64 " steps for expert %" PRId64 " and %" PRId64
+                             " for expert %" PRId64,
+                             *steps, t->runs[0].expert, its, t->runs[g].expert);
+        *steps = its;
+    }
     return OK;
 }
 
 static int settle_steps(struct training *t) {
     struct train_options *o = t->options;
-    uint64_t sequences = t->feed ? feed_sequences(t->feed) : 0;
-    if (o->steps == 0 && t->feed && !feed_piped(t->feed)) {
-        o->steps = (int64_t)(sequences / (uint64_t)o->batch);
-        if (o->steps == 0)
-            return error_set(ERROR_INPUT, "%" PRIu64 " sequences are less than one batch of %" PRId64, sequences,
-                             o->batch);
+    const struct feed *feed = t->runs[0].feed;
+    int64_t first_step = t->runs[0].state.first_step;
+    if (o->steps == 0 && feed && !feed_piped(feed)) {
+        int code = count_steps(t, &o->steps);
+        if (code != OK)
+            return code;
     }
-    if (o->steps == 0 && t->feed && o->schedule != SCHEDULE_CONSTANT && o->schedule_steps == 0)
+    if (o->steps == 0 && feed && o->schedule != SCHEDULE_CONSTANT && o->schedule_steps == 0)
         return error_set(ERROR_USAGE, "--schedule: from a pipe it needs --steps or --schedule-steps");
-    t->last_step = o->steps > 0 ? t->state.first_step + o->steps : 0;
+    t->last_step = o->steps > 0 ? first_step + o->steps : 0;
     t->schedule_steps = o->schedule_steps > 0 ? o->schedule_steps : t->last_step;
     if (t->schedule_steps > 0 && o->warmup > t->schedule_steps && o->schedule != SCHEDULE_CONSTANT)
         return error_set(ERROR_USAGE, "--warmup: %" PRId64 " steps are more than the schedule's %" PRId64,
@@ -114,7 +152,7 @@ static int settle_steps(struct training *t) {
 }
 
 int training_settle(struct training *t) {
-    int code = t->feed ? check_vocabulary(t) : OK;
+    int code = t->runs[0].feed ? check_vocabulary(t) : OK;
     if (code == OK)
         code = settle_length(t);
     return code == OK ? settle_steps(t) : code;
@@ -131,7 +169,7 @@ static json_t *describe_model(const struct model_config *c) {
                      c->init_std);
 }
 
-static json_t *describe_options(const struct training *t) {
+static json_t *describe_options(const struct training *t, const struct run *r) {
     static const char *const schedules[] = {"constant", "cosine", "linear"};
     const struct train_options *o = t->options;
     return json_pack(
@@ -140,21 +178,20 @@ static json_t *describe_options(const struct training *t) {
         (json_int_t)o->length, "schedule", schedules[o->schedule], "warmup", (json_int_t)o->warmup,
         "schedule_steps", (json_int_t)t->schedule_steps, "lr", o->rate, "min_lr", o->min_rate, "beta1", o->beta1,
         "beta2", o->beta2, "eps", o->epsilon, "weight_decay", o->decay, "clip", o->clip, "shuffle", o->shuffle,
-        "seed", (json_int_t)common.seed, "first_step", (json_int_t)t->state.first_step, "begin",
+        "seed", (json_int_t)r->seed, "first_step", (json_int_t)r->state.first_step, "begin",
         (json_int_t)o->sequences.begin, "end", (json_int_t)(o->sequences.end == INT64_MAX ? -1 : o->sequences.end),
         "weights", o->weights ? o->weights : "", "dtype", t->device->compute == KERNEL_BF16 ? "bf16" : "f32",
         "backend", t->device->k->name);
 }
 
 // The weights that the run starts from: {"init": digest}, {"continue": digest} or {}.
-static int describe_ancestor(const struct training *t, json_t *configuration) {
+static int describe_ancestor(const struct training *t, const struct run *r, json_t *configuration) {
     const struct train_options *o = t->options;
-    const char *ancestor = o->init ? o->init : o->continued;
-    if (!ancestor)
+    if (!r->ancestor)
         return OK;
     struct digest weights;
     char hex[33];
-    int code = checkpoint_digest(ancestor, &weights);
+    int code = checkpoint_digest(r->ancestor, &weights);
     if (code != OK)
         return code;
     digest_format(&weights, hex);
@@ -163,22 +200,22 @@ static int describe_ancestor(const struct training *t, json_t *configuration) {
     return OK;
 }
 
-int training_describe(struct training *t) {
-    const struct train_options *o = t->options;
-    json_t *model = describe_model(&t->config), *all = describe_options(t);
-    char *data = feed_digests(t->feed);
-    t->configuration = all;
+int training_describe(const struct training *t, struct run *r) {
+    json_t *model = describe_model(&t->config), *all = describe_options(t, r);
+    char *data = feed_digests(r->feed);
+    json_decref(r->configuration);
+    r->configuration = all;
     bool bad = !model || !all;
     // Unknown while a pipe runs; for files no digest is no memory.
-    bad = bad || (!data && !feed_piped(t->feed));
+    bad = bad || (!data && !feed_piped(r->feed));
     bad = bad || json_object_set_new(all, "data", data ? json_string(data) : json_null()) != 0;
     bad = bad || json_object_set(all, "model", model) != 0;
-    bad = bad || json_object_set_new(all, "expert", json_integer(o->expert)) != 0;
+    bad = bad || json_object_set_new(all, "expert", json_integer(r->expert)) != 0;
     json_decref(model);
     free(data);
     if (bad)
         return error_set(ERROR_SYSTEM, "out of memory: writing json");
-    return describe_ancestor(t, all);
+    return describe_ancestor(t, r, all);
 }
 
 static int differ(const char *key, const json_t *there, const json_t *here, const char *what) {

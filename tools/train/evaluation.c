@@ -5,12 +5,13 @@
 #include <inttypes.h>
 #include <math.h>
 
-static int score_batch(struct training *t, double *nats, int64_t *predicted) {
+static int score_batch(struct training *t, int g, double *nats, int64_t *predicted) {
     struct batch *b = &t->held_out;
     if (b->count == 0)
         return OK;
-    int S = batch_pack(b, 0, b->count, t->tokens, t->targets);
-    int code = model_score(t->model, t->tokens, t->targets, b->count, S, t->scores);
+    int S = batch_longest(b, 0, b->count);
+    batch_pack(b, 0, b->count, S, t->tokens, t->targets);
+    int code = model_score_one(t->model, g, t->tokens, t->targets, b->count, S, t->scores);
     for (int i = 0; i < b->count * S && code == OK; i++)
         *nats -= (double)t->scores[i];
     *predicted += b->predicted;
@@ -36,11 +37,11 @@ static int check_stream(const struct training *t, const struct share *share) {
     return OK;
 }
 
-int training_evaluate(struct training *t, double *nats, int64_t *predicted) {
+int training_evaluate(struct training *t, int g, double *nats, int64_t *predicted) {
     const struct train_options *o = t->options;
     struct share_options part = {(uint64_t)o->eval_sequences.begin,
                                  o->eval_sequences.end == INT64_MAX ? UINT64_MAX : (uint64_t)o->eval_sequences.end,
-                                 o->eval_assignment, o->eval_assignment ? (uint32_t)o->expert : 0};
+                                 o->eval_assignment, o->eval_assignment ? (uint32_t)t->runs[g].expert : 0};
     struct share *share;
     *nats = 0;
     *predicted = 0;
@@ -55,13 +56,13 @@ int training_evaluate(struct training *t, double *nats, int64_t *predicted) {
         if (code == OK && got)
             code = supply_add(&t->held_out, t->row, t->config.vocab, &r, stream_header(s), stream_name(s));
         if (code == OK && (!got || t->held_out.count == t->held_out.rows))
-            code = score_batch(t, nats, predicted);
+            code = score_batch(t, g, nats, predicted);
     }
     if (code == OK)
         code = share_finish(share);
     share_close(share);
     if (code == OK && !isfinite(*nats))
-        return error_set(ERROR_NUMERIC, "step %" PRId64 ": the loss on %s is %g", t->state.step, o->evaluation,
+        return error_set(ERROR_NUMERIC, "step %" PRId64 ": the loss on %s is %g", training_step(t), o->evaluation,
                          *nats);
     return code;
 }

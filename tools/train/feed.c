@@ -30,13 +30,14 @@ struct feed {
     int reading; // pipes: the source being read
     int latest;  // source of the latest sample
     bool piped, shuffle, finished;
-    uint64_t seed, drawn;
+    uint64_t seed, drawn, others;
 };
 
 // ---- opening ----
 
 static uint64_t cache_of(const struct feed_options *options) {
-    return options->shuffle ? CACHE_BYTES / (uint64_t)(options->count > 1 ? options->count : 1) : 0;
+    uint64_t streams = (uint64_t)(options->count > 1 ? options->count : 1) * (options->others + 1);
+    return options->shuffle ? CACHE_BYTES / streams : 0;
 }
 
 static int open_source(struct source *source, const char *path, const struct feed_options *all) {
@@ -107,6 +108,7 @@ int feed_open(struct feed **f, const struct feed_options *options) {
         return ERROR_SYSTEM;
     new->shuffle = options->shuffle;
     new->seed = options->seed;
+    new->others = options->others;
     int code = open_sources(new, options);
     if (code == OK && new->piped && options->shuffle)
         code = error_set(ERROR_USAGE, "--shuffle: a pipe keeps its order; give a file, or use shard --shuffle");
@@ -157,7 +159,7 @@ uint64_t feed_memory(const struct feed *f) {
     for (int i = 0; i < f->source_count; i++) {
         const struct source *source = &f->sources[i];
         const struct stream_header *h = header_of(f, i);
-        uint64_t most = CACHE_BYTES / (uint64_t)f->source_count,
+        uint64_t most = CACHE_BYTES / ((uint64_t)f->source_count * (f->others + 1)),
                  n = f->piped ? 0 : stream_count(share_tokens(source->share));
         uint64_t decoded = h->length ? n * (h->length * (h->dtype == STREAM_U16 ? 2 : 4) + RECORD_BYTES) : most;
         bytes += FRAME_BYTES + (source->entries ? source->count * sizeof *source->entries : 0);

@@ -19,6 +19,7 @@ struct feed_options {
     const double *weights;      // one per path, positive; NULL: none
     bool shuffle;
     uint64_t seed;
+    uint64_t others; // feeds beside this one, that share the memory of decoded frames
 };
 
 struct feed;

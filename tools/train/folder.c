@@ -169,7 +169,7 @@ static int remove_generation(const struct folder *f, int64_t step) {
 }
 
 // Remove what was never finished (behind `current`, or everything without one) and all but `keep` older ones.
-static int prune(const struct folder *f, int64_t keep) {
+int folder_prune(const struct folder *f, int64_t keep) {
     int64_t *steps, current = folder_step(f);
     size_t count, older = 0;
     int code = list_generations(f, &steps, &count);
@@ -305,7 +305,7 @@ static int open_named(struct folder *f) {
     if (code == OK && !f->current)
         code = take_in(f);
     if (code == OK)
-        code = prune(f, INT64_MAX);
+        code = folder_prune(f, INT64_MAX);
     // What could not be read is not ours to remove; a folder that we made is.
     if (code != OK && f->lock >= 0) {
         char *cause = string_copy(error_message());
@@ -341,7 +341,7 @@ int folder_clear(struct folder *f) {
     free(path);
     free(f->current);
     f->current = NULL;
-    return code == OK ? prune(f, 0) : code;
+    return code == OK ? folder_prune(f, 0) : code;
 }
 
 int folder_begin(struct folder *f, int64_t step, char **directory) {
@@ -369,7 +369,26 @@ int folder_advance(struct folder *f, int64_t step, int64_t keep) {
     }
     free(f->current);
     f->current = directory;
-    return prune(f, keep);
+    return folder_prune(f, keep);
+}
+
+int folder_return(struct folder *f, int64_t step) {
+    char name[NAME_SIZE];
+    generation_name(name, step);
+    char *directory = path_join(f->part, name);
+    int code = directory ? OK : ERROR_SYSTEM;
+    if (code == OK && !path_exists(directory))
+        code = error_set(ERROR_INPUT, "%s: is gone, and the models beside it stand there; --restart starts over",
+                         directory);
+    if (code == OK)
+        code = write_current(f, name);
+    if (code != OK) {
+        free(directory);
+        return code;
+    }
+    free(f->current);
+    f->current = directory;
+    return folder_prune(f, INT64_MAX);
 }
 
 // The kept generations move below the current one, which is about to become CKPT.
@@ -474,7 +493,8 @@ static int replace(struct folder *f, bool *removed) {
 int folder_finish(struct folder *f, int64_t keep) {
     bool removed = true;
     char *weights = path_join(f->final, "model.safetensors");
-    int code = weights ? prune(f, keep) : ERROR_SYSTEM; // a run that was killed while it advanced left one more
+    int code =
+        weights ? folder_prune(f, keep) : ERROR_SYSTEM; // a run that was killed while it advanced left one more
     if (code == OK)
         code = move_snapshots(f);
     if (code == OK)

@@ -36,6 +36,9 @@ int64_t folder_step(const struct folder *f); // of the current generation; -1: n
 int folder_begin(struct folder *f, int64_t step, char **directory);
 // The generation is complete: make it the current one, keep `keep` older ones.
 int folder_advance(struct folder *f, int64_t step, int64_t keep);
+int folder_prune(const struct folder *f, int64_t keep); // keep fewer older ones
+// Make an older generation the current one again; ERROR_INPUT where it is not there.
+int folder_return(struct folder *f, int64_t step);
 // CKPT becomes the current generation with `keep` older ones below it, CKPT.part disappears; folder_close()
 // follows.
 int folder_finish(struct folder *f, int64_t keep);

@@ -12,24 +12,28 @@
 
 int training_allocate(struct training *t) {
     const struct train_options *o = t->options;
-    struct model_size size = {.models = 1,
+    struct model_size size = {.models = t->count,
                               .batch = (int)o->micro_batch,
                               .length = (int)o->length,
                               .train = true,
                               .recompute = o->recompute};
-    size_t n = (size_t)size.batch * (size_t)size.length;
+    size_t one = (size_t)size.batch * (size_t)size.length, n = (size_t)t->count * one;
     int code = o->evaluation ? batch_new(&t->held_out, size.batch, size.length) : OK;
     if (code != OK)
         return code;
     t->row = memory_new((size_t)size.length, sizeof *t->row);
     t->tokens = memory_new_aligned(n * sizeof *t->tokens);
     t->targets = memory_new_aligned(n * sizeof *t->targets);
-    t->scores = memory_new_aligned(n * sizeof *t->scores);
-    if (!t->row || !t->tokens || !t->targets || !t->scores)
+    t->scores = memory_new_aligned(one * sizeof *t->scores);
+    t->scales = memory_new((size_t)t->count, sizeof *t->scales);
+    t->nats = memory_new((size_t)t->count, sizeof *t->nats);
+    t->norms = memory_new((size_t)t->count, sizeof *t->norms);
+    if (!t->row || !t->tokens || !t->targets || !t->scores || !t->scales || !t->nats || !t->norms)
         return ERROR_SYSTEM;
     code = model_new(&t->model, t->device, &t->config, &size);
     return code == ERROR_SYSTEM
-               ? error_set(code, "%s; a smaller --micro-batch or model, or --recompute, needs less", error_message())
+               ? error_set(code, "%s; a smaller --micro-batch or model, or --recompute, needs less",
+                           error_message())
                : code;
 }
 
@@ -59,7 +63,7 @@ static int save_and_die(struct training *t) {
     int code = training_save(t);
     if (code != OK)
         return code;
-    tool_notice("%s: saved at step %" PRId64 "; --resume goes on", t->folder.part, t->state.step);
+    tool_notice("%s: saved at step %" PRId64 "; --resume goes on", t->runs[0].folder.part, training_step(t));
     signal(interrupted, SIG_DFL);
     raise(interrupted);
     return error_set(ERROR_SYSTEM, "interrupted");
@@ -67,57 +71,73 @@ static int save_and_die(struct training *t) {
 
 // ---- one step ----
 
-// The next B sequences; *got = false where the pipe ended before they were complete.
-static int take_batch(struct training *t, bool *got) {
-    bool more = t->last_step == 0 || t->state.step + 1 < t->last_step;
-    int code = supply_next(t->supply, more, &t->batch, got);
+// The next B sequences of every model; *got = false where the pipe ended before they were complete.
+static int take_batches(struct training *t, bool *got) {
+    int64_t step = training_step(t);
+    int code = supply_next(t->supply, t->last_step == 0 || step + 1 < t->last_step, got);
+    const struct feed *feed = t->runs[0].feed; // files have no end
     if (code == OK && !*got && t->last_step > 0)
         code = error_set(ERROR_INPUT, "%s: ends after %" PRIu64 " sequences, at step %" PRId64 " of %" PRId64,
-                         feed_latest(t->feed), feed_drawn(t->feed), t->state.step, t->last_step);
+                         feed_latest(feed), feed_drawn(feed), step, t->last_step);
     // The signal that ends us may have ended the pipe's writer first.
-    if (code != OK && interrupted && t->state.step > t->state.first_step)
+    if (code != OK && interrupted && step > t->runs[0].state.first_step)
         code = save_and_die(t);
+    for (int g = 0; g < t->count; g++)
+        t->runs[g].batch = supply_batch(t->supply, g);
     return code;
 }
 
-static void account(struct training *t) {
-    struct train_state *s = &t->state;
-    for (int i = 0; i < t->batch->count; i++) {
-        int n = t->batch->lengths[i];
+static void account(struct training *t, struct run *r) {
+    struct train_state *s = &r->state;
+    for (int i = 0; i < r->batch->count; i++) {
+        int n = r->batch->lengths[i];
         double flops = model_flops_per_token(&t->config, n) * n;
         s->tokens += n;
         s->tokens_run += n;
-        t->interval_tokens += n;
+        r->interval_tokens += n;
         s->flops += flops;
         s->flops_run += flops;
     }
+    s->interval_predicted += r->batch->predicted;
+    s->step++;
+}
+
+// The same sequences of every model's batch, padded to the longest of them all.
+static int pass(struct training *t, int begin, int n) {
+    int S = 1;
+    for (int g = 0; g < t->count; g++) {
+        int longest = batch_longest(t->runs[g].batch, begin, n);
+        S = longest > S ? longest : S;
+    }
+    size_t one = (size_t)n * (size_t)S;
+    for (int g = 0; g < t->count; g++)
+        batch_pack(t->runs[g].batch, begin, n, S, t->tokens + (size_t)g * one, t->targets + (size_t)g * one);
+    return model_gradient(t->model, t->tokens, t->targets, n, S, t->scales, t->nats);
 }
 
 // The mean over all predicted tokens of the step is one loss, however it is cut into micro-batches.
-static int accumulate(struct training *t, double *nats) {
-    int micro = (int)t->options->micro_batch;
-    float scale = t->batch->predicted > 0 ? (float)(1.0 / (double)t->batch->predicted) : 0;
-    *nats = 0;
-    for (int begin = 0; begin < t->batch->count; begin += micro) {
-        int n = t->batch->count - begin < micro ? t->batch->count - begin : micro;
-        int S = batch_pack(t->batch, begin, n, t->tokens, t->targets);
-        int code = model_gradient(t->model, t->tokens, t->targets, n, S, scale, nats);
-        if (code != OK)
-            return code;
+static int accumulate(struct training *t) {
+    int micro = (int)t->options->micro_batch, rows = (int)t->options->batch;
+    for (int g = 0; g < t->count; g++) {
+        int64_t predicted = t->runs[g].batch->predicted;
+        t->scales[g] = predicted > 0 ? (float)(1.0 / (double)predicted) : 0;
+        t->nats[g] = 0;
     }
-    return OK;
+    int code = OK;
+    for (int begin = 0; begin < rows && code == OK; begin += micro)
+        code = pass(t, begin, rows - begin < micro ? rows - begin : micro);
+    return code;
 }
 
-static int step(struct training *t, double *rate, double *norm) {
+static int step(struct training *t, double *rate) {
     const struct train_options *o = t->options;
-    struct train_state *s = &t->state;
-    double nats;
-    int64_t number = s->step + 1;
-    int code = accumulate(t, &nats);
+    int64_t number = training_step(t) + 1;
+    int code = accumulate(t);
     if (code != OK)
         return error_prefix(code, "step %" PRId64, number);
-    if (!isfinite(nats))
-        return error_set(ERROR_NUMERIC, "step %" PRId64 ": the loss is %g", number, nats);
+    for (int g = 0; g < t->count; g++)
+        if (!isfinite(t->nats[g]))
+            return error_set(ERROR_NUMERIC, "step %" PRId64 ": the loss is %g", number, t->nats[g]);
     *rate = schedule_rate((enum schedule)o->schedule, o->rate, o->min_rate, o->warmup, t->schedule_steps, number);
     struct model_optimizer optimizer = {.rate = *rate,
                                         .beta1 = o->beta1,
@@ -126,13 +146,13 @@ static int step(struct training *t, double *rate, double *norm) {
                                         .decay = o->decay,
                                         .clip = o->clip,
                                         .step = number};
-    code = model_update(t->model, &optimizer, norm);
+    code = model_update(t->model, &optimizer, t->norms);
     if (code != OK)
         return error_prefix(code, "step %" PRId64, number);
-    s->step = number;
-    s->interval_nats += nats;
-    s->interval_predicted += t->batch->predicted;
-    account(t);
+    for (int g = 0; g < t->count; g++) {
+        t->runs[g].state.interval_nats += t->nats[g];
+        account(t, &t->runs[g]);
+    }
     return OK;
 }
 
@@ -142,34 +162,60 @@ static bool is_due(int64_t step_number, int64_t every) {
     return every > 0 && step_number % every == 0;
 }
 
-static int evaluate(struct training *t) {
-    double nats, began = clock_seconds();
+static int evaluate_run(struct training *t, int g) {
+    struct run *r = &t->runs[g];
+    double nats;
     int64_t predicted;
-    int code = training_evaluate(t, &nats, &predicted);
-    t->state.compute_seconds += clock_seconds() - began;
+    int code = training_evaluate(t, g, &nats, &predicted);
     if (code != OK)
         return code;
     if (predicted > 0)
-        tool_verbose("step %" PRId64 ": loss on %s %.4f", t->state.step, t->options->evaluation,
+        tool_verbose("step %" PRId64 ": loss on %s %.4f", r->state.step, t->options->evaluation,
                      nats / (double)predicted);
     else
-        tool_notice("step %" PRId64 ": no loss on %s: the selected sequences predict no token", t->state.step,
+        tool_notice("step %" PRId64 ": no loss on %s: the selected sequences predict no token", r->state.step,
                     t->options->evaluation);
-    return report_evaluation(t, nats, predicted);
+    return report_evaluation(t, r, nats, predicted);
+}
+
+// Time in steps and evaluations is every model's.
+static void add_compute(struct training *t, double seconds) {
+    for (int g = 0; g < t->count; g++)
+        t->runs[g].state.compute_seconds += seconds;
+}
+
+static int evaluate(struct training *t) {
+    double began = clock_seconds();
+    int code = OK;
+    for (int g = 0; g < t->count && code == OK; g++)
+        code = evaluate_run(t, g);
+    add_compute(t, clock_seconds() - began);
+    return code;
+}
+
+static double tokens_of_all(const struct training *t) {
+    double tokens = 0;
+    for (int g = 0; g < t->count; g++)
+        tokens += (double)t->runs[g].state.tokens_run;
+    return tokens;
 }
 
 // What follows a step: a log line, an evaluation, a generation, in this order, so that a saved step has its lines.
-static int after_step(struct training *t, double rate, double norm, struct progress *progress) {
+static int after_step(struct training *t, double rate, struct progress *progress) {
     const struct train_options *o = t->options;
-    struct train_state *s = &t->state;
+    const struct train_state *s = &t->runs[0].state;
     bool last = s->step == t->last_step, first = s->step == s->first_step + 1;
     char note[96];
-    double loss = s->interval_predicted > 0 ? s->interval_nats / (double)s->interval_predicted : 0;
-    snprintf(note, sizeof note, "step %" PRId64 ", loss %.4f", s->step, loss);
-    progress_update(progress, (double)s->tokens_run, note);
+    double nats = 0, predicted = 0;
+    for (int g = 0; g < t->count; g++) {
+        nats += t->runs[g].state.interval_nats;
+        predicted += (double)t->runs[g].state.interval_predicted;
+    }
+    snprintf(note, sizeof note, "step %" PRId64 ", loss %.4f", s->step, predicted > 0 ? nats / predicted : 0);
+    progress_update(progress, tokens_of_all(t), note);
     int code = OK;
     if (first || last || is_due(s->step, o->log_every))
-        code = report_step(t, rate, norm);
+        code = report_step(t, rate, t->norms);
     if (code == OK && o->evaluation && !last && is_due(s->step, o->eval_every))
         code = evaluate(t);
     if (code == OK && !last && is_due(s->step, o->save_every))
@@ -179,58 +225,95 @@ static int after_step(struct training *t, double rate, double norm, struct progr
     return code;
 }
 
-// The data were read to their verified end before anything looks finished.
-static int finish(struct training *t) {
-    struct train_state *s = &t->state;
-    int code = feed_finish(t->feed);
-    if (code == OK && s->complete) // saved by a run that was killed before it could rename
-        return folder_finish(&t->folder, t->options->keep);
-    if (code == OK && feed_piped(t->feed)) {
-        char *data = feed_digests(t->feed);
-        if (!data || json_object_set_new(t->configuration, "data", json_string(data)) != 0)
-            code = error_set(ERROR_SYSTEM, "out of memory: writing json");
-        free(data);
-    }
-    if (code == OK && t->options->evaluation)
-        code = evaluate(t);
-    s->complete = true;
-    if (code == OK)
-        code = training_save(t);
-    return code == OK ? folder_finish(&t->folder, t->options->keep) : code;
+// What was read from a pipe has a digest now that it has ended.
+static int add_digests(struct run *r) {
+    if (!feed_piped(r->feed))
+        return OK;
+    char *data = feed_digests(r->feed);
+    int code = OK;
+    if (!data || json_object_set_new(r->configuration, "data", json_string(data)) != 0)
+        code = error_set(ERROR_SYSTEM, "out of memory: writing json");
+    free(data);
+    return code;
 }
 
-int training_run(struct training *t) {
-    struct train_state *s = &t->state;
-    const struct train_options *o = t->options;
-    struct progress progress;
-    double total = (double)o->steps * (double)o->batch * (double)o->length;
-    int code = supply_new(&t->supply, t->feed, (int)o->batch, (int)o->length, t->config.vocab);
-    catch_signals();
-    progress_start(&progress, "train", "tokens", total, common.progress);
-    progress.done_at_start = (double)s->tokens_run;
-    t->interval_at = clock_seconds();
-    t->resumed_at = t->interval_at - s->seconds;
-    if (code == OK && o->evaluation && o->eval_every > 0 && s->step == s->first_step)
+static int finish_folders(struct training *t) {
+    int code = OK;
+    for (int g = 0; g < t->count && code == OK; g++)
+        code = folder_finish(&t->runs[g].folder, t->options->keep);
+    return code;
+}
+
+// The data were read to their verified end before anything looks finished.
+static int finish(struct training *t) {
+    int code = OK;
+    for (int g = 0; g < t->count && code == OK; g++)
+        code = feed_finish(t->runs[g].feed);
+    if (code == OK && t->runs[0].state.complete) // saved by a run that was killed before it could rename
+        return finish_folders(t);
+    for (int g = 0; g < t->count && code == OK; g++)
+        code = add_digests(&t->runs[g]);
+    if (code == OK && t->options->evaluation)
         code = evaluate(t);
+    for (int g = 0; g < t->count; g++)
+        t->runs[g].state.complete = true;
+    if (code == OK)
+        code = training_save(t);
+    return code == OK ? finish_folders(t) : code;
+}
+
+static int open_supply(struct training *t) {
+    const struct train_options *o = t->options;
+    struct supply_shape shape = {t->count, (int)o->batch, (int)o->length, t->config.vocab};
+    struct feed **feeds = memory_new((size_t)t->count, sizeof *feeds);
+    if (!feeds)
+        return ERROR_SYSTEM;
+    for (int g = 0; g < t->count; g++)
+        feeds[g] = t->runs[g].feed;
+    int code = supply_new(&t->supply, feeds, &shape);
+    free(feeds);
+    return code;
+}
+
+static int run_steps(struct training *t, struct progress *progress) {
+    const struct train_state *s = &t->runs[0].state;
+    const struct train_options *o = t->options;
+    int code = o->evaluation && o->eval_every > 0 && s->step == s->first_step ? evaluate(t) : OK;
     bool got = true;
-    double rate = 0, norm = 0;
+    double rate = 0;
     while (code == OK && (t->last_step == 0 || s->step < t->last_step) && !s->complete) {
-        code = take_batch(t, &got);
+        code = take_batches(t, &got);
         if (code != OK || !got)
             break;
         double began = clock_seconds();
-        code = step(t, &rate, &norm);
-        s->compute_seconds += clock_seconds() - began;
+        code = step(t, &rate);
+        add_compute(t, clock_seconds() - began);
         if (code == OK)
-            code = after_step(t, rate, norm, &progress);
+            code = after_step(t, rate, progress);
     }
-    progress_finish(&progress);
-    if (code == OK)
-        training_report_memory(t);
+    progress_finish(progress);
+    training_report_memory(t);
     if (code == OK && s->interval_predicted > 0 && !s->complete)
-        code = report_step(t, rate, norm);
+        code = report_step(t, rate, t->norms);
+    return code;
+}
+
+int training_run(struct training *t) {
+    const struct train_state *s = &t->runs[0].state;
+    const struct train_options *o = t->options;
+    struct progress progress;
+    int code = open_supply(t);
+    if (code != OK)
+        return code;
+    catch_signals();
+    progress_start(&progress, "train", "tokens", (double)t->count * (double)(o->steps * o->batch * o->length),
+                   common.progress);
+    progress.done_at_start = tokens_of_all(t);
+    t->interval_at = clock_seconds();
+    t->resumed_at = t->interval_at - s->seconds;
+    code = run_steps(t, &progress);
     if (code == OK && s->step == s->first_step)
         code = error_set(ERROR_INPUT, "%" PRIu64 " sequences are less than one batch of %" PRId64,
-                         feed_drawn(t->feed), o->batch);
+                         feed_drawn(t->runs[0].feed), o->batch);
     return code == OK ? finish(t) : code;
 }

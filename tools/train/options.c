@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "train/train.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ static const char *const dtypes[] = {"f32", "bf16", "auto", NULL};
 struct train_options train_options = {
     .sequences = {0, INT64_MAX},
     .eval_sequences = {0, INT64_MAX},
-    .expert = -1,
+    .expert_first = -1,
+    .expert_count = 1,
     .batch = 32,
     .schedule = SCHEDULE_CONSTANT,
     .dtype = KERNEL_DTYPE_AUTO,
@@ -104,12 +106,10 @@ struct option train_option_table[] = {
      .argument = "FILE",
      .help = "only sequences assigned to --expert"},
     {.name = "expert",
-     .type = OPTION_INTEGER,
+     .type = OPTION_STRING,
      .value = &train_options.expert,
-     .argument = "E",
-     .low = 0,
-     .high = STREAM_EXPERTS_LIMIT - 1,
-     .help = "the expert to train"},
+     .argument = "E|A..B",
+     .help = "the expert to train; experts A to B side by side, with %d for the number in CKPT"},
     {.name = "weights",
      .type = OPTION_STRING,
      .value = &train_options.weights,
@@ -263,6 +263,59 @@ static int parse_weights(struct train_options *o) {
     return code == OK ? OK : error_prefix(code, "--weights");
 }
 
+static int parse_expert(const char *text, const char **end, int64_t *expert) {
+    char *rest;
+    errno = 0;
+    long long n = strtoll(text, &rest, 10);
+    *end = rest;
+    if (*text < '0' || *text > '9' || errno || n >= STREAM_EXPERTS_LIMIT)
+        return error_set(ERROR_USAGE, "--expert: '%s' is no expert's number (0..%d), nor a range of them as 0..31",
+                         train_options.expert, STREAM_EXPERTS_LIMIT - 1);
+    *expert = n;
+    return OK;
+}
+
+// E, or A..B with both of them.
+static int parse_experts(struct train_options *o) {
+    const char *end = "";
+    int64_t last;
+    if (!o->expert)
+        return OK;
+    int code = parse_expert(o->expert, &end, &o->expert_first);
+    last = o->expert_first;
+    if (code == OK && strncmp(end, "..", 2) == 0) {
+        code = parse_expert(end + 2, &end, &last);
+        o->side_by_side = true;
+    }
+    if (code == OK && (*end || last < o->expert_first))
+        code =
+            error_set(ERROR_USAGE, "--expert: '%s' is neither a number nor a rising range, as 0..31", o->expert);
+    o->expert_count = (int)(last - o->expert_first) + 1;
+    return code;
+}
+
+// Models side by side have paths of their own.
+static int check_pattern(const struct train_options *o, const char *name, const char *path) {
+    const char *mark = path ? strchr(path, '%') : NULL;
+    bool one = mark && mark[1] == 'd' && !strchr(mark + 1, '%');
+    if (o->side_by_side && path && !one)
+        return error_set(ERROR_USAGE, "%s: '%s' has not one %%d for the expert and no other %%", name, path);
+    return OK;
+}
+
+static int check_experts(const struct train_options *o) {
+    if ((o->assignment || o->eval_assignment) && o->expert_first < 0)
+        return error_set(ERROR_USAGE, "--assignment needs --expert");
+    if (o->expert_first >= 0 && !o->assignment && !o->eval_assignment)
+        return error_set(ERROR_USAGE, "--expert needs --assignment");
+    int code = check_pattern(o, "-o", common.output);
+    if (code == OK)
+        code = check_pattern(o, "--init", o->init && strchr(o->init, '%') ? o->init : NULL);
+    if (code == OK)
+        code = check_pattern(o, "--continue", o->continued);
+    return code;
+}
+
 static bool is_part(const struct range *r) {
     return r->begin != 0 || r->end != INT64_MAX;
 }
@@ -276,10 +329,8 @@ int train_options_settle(struct train_options *o) {
         return error_set(ERROR_USAGE, "needs -o CKPT, the checkpoint to make");
     if (common.output && (!*common.output || strcmp(common.output, "-") == 0))
         return error_set(ERROR_USAGE, "-o: a checkpoint is a directory, not a stream");
-    if ((o->assignment || o->eval_assignment) && o->expert < 0)
-        return error_set(ERROR_USAGE, "--assignment needs --expert");
-    if (o->expert >= 0 && !o->assignment && !o->eval_assignment)
-        return error_set(ERROR_USAGE, "--expert needs --assignment");
+    if (parse_experts(o) != OK || check_experts(o) != OK)
+        return ERROR_USAGE;
     if ((o->eval_every || o->eval_assignment || is_part(&o->eval_sequences)) && !o->evaluation)
         return error_set(ERROR_USAGE, "--eval-every, --eval-assignment and --eval-sequences need --eval");
     if (o->count > 1 && (o->assignment || is_part(&o->sequences)))

@@ -19,78 +19,101 @@ struct plan {
     double tokens_per_second, seconds; // 0: not known
 };
 
-// Seconds of one forward and backward pass over `rows` sequences, and of one update: the faster of two, after one.
-static int time_model(struct model *m, uint32_t *ids, int rows, int length, double *pass, double *update) {
+// A few models to time, and what they need on the host.
+struct probe {
+    struct model *model;
+    struct model_config config;
+    struct model_size size;
+    uint32_t *ids;
+    float *scales;
+    double *nats, *norms;
+};
+
+static int probe_allocate(struct probe *p) {
+    size_t models = (size_t)p->size.models, n = models * (size_t)p->size.batch * (size_t)p->size.length;
+    p->ids = memory_new(n, sizeof *p->ids);
+    p->scales = memory_new(models, sizeof *p->scales);
+    p->nats = memory_new(models, sizeof *p->nats);
+    p->norms = memory_new(models, sizeof *p->norms);
+    if (!p->ids || !p->scales || !p->nats || !p->norms)
+        return ERROR_SYSTEM;
+    for (size_t i = 0; i < n; i++)
+        p->ids[i] = (uint32_t)(i * 2654435761u % (uint32_t)p->config.vocab);
+    for (size_t g = 0; g < models; g++)
+        p->scales[g] = 1e-3f;
+    return OK;
+}
+
+static void probe_release(struct probe *p) {
+    model_free(p->model);
+    free(p->ids);
+    free(p->scales);
+    free(p->nats);
+    free(p->norms);
+}
+
+// Seconds of one forward and backward pass, and of one update: the faster of two, after one.
+static int time_model(struct probe *p, double *pass, double *update) {
     struct model_optimizer optimizer = {.rate = 1e-6, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .step = 1};
+    int code = OK;
     *pass = *update = 1e30;
-    for (int i = 0; i <= PROBE_PASSES; i++) {
-        double nats = 0, norm, start = clock_seconds();
-        int code = model_gradient(m, ids, ids, rows, length, 1e-3f, &nats);
+    for (int g = 0; g < p->size.models && code == OK; g++)
+        code = model_init(p->model, g, 1);
+    for (int i = 0; i <= PROBE_PASSES && code == OK; i++) {
+        double start = clock_seconds();
+        code = model_gradient(p->model, p->ids, p->ids, p->size.batch, p->size.length, p->scales, p->nats);
         double middle = clock_seconds();
         if (code == OK)
-            code = model_update(m, &optimizer, &norm);
+            code = model_update(p->model, &optimizer, p->norms);
         double end = clock_seconds();
-        if (code != OK)
-            return code;
         if (i > 0 && middle - start < *pass)
             *pass = middle - start;
         if (i > 0 && end - middle < *update)
             *update = end - middle;
     }
-    return OK;
+    return code;
 }
 
 // A model of the same width and at most two layers is timed on a few thousand tokens; passes scale with FLOPs,
 // updates with parameters. A machine that cannot hold even that still gets the rest of the plan.
 static int estimate(const struct training *t, struct plan *plan) {
-    struct model_config probe = t->config;
     int length = (int)t->options->length, rows = PROBE_TOKENS / length > 0 ? PROBE_TOKENS / length : 1;
     if (rows > t->options->micro_batch)
         rows = (int)t->options->micro_batch;
-    if (probe.layers > PROBE_LAYERS)
-        probe.layers = PROBE_LAYERS;
-    struct model_size size = {
-        .models = 1, .batch = rows, .length = length, .train = true, .recompute = t->options->recompute};
-    struct model *m = NULL;
-    double pass, update;
-    size_t n = (size_t)rows * (size_t)length;
-    uint32_t *ids = memory_new(n, sizeof *ids);
-    if (!ids)
-        return ERROR_SYSTEM;
-    if (model_new(&m, t->device, &probe, &size) != OK) {
-        free(ids);
-        return OK;
-    }
-    int code = OK;
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (uint32_t)(i * 2654435761u % (uint32_t)probe.vocab);
-    if (code == OK)
-        code = model_init(m, 0, 1);
-    if (code == OK)
-        code = time_model(m, ids, rows, length, &pass, &update);
-    if (code == OK) {
-        pass *= plan->flops_per_token / model_flops_per_token(&probe, length);
-        update *= (double)plan->parameters / (double)model_parameters(&probe);
-        double step = pass * (double)plan->tokens_per_step / (double)n + update;
+    struct probe p = {.config = t->config,
+                      .size = {.models = t->count,
+                               .batch = rows,
+                               .length = length,
+                               .train = true,
+                               .recompute = t->options->recompute}};
+    if (p.config.layers > PROBE_LAYERS)
+        p.config.layers = PROBE_LAYERS;
+    double pass, update, tokens = (double)t->count * rows * length;
+    int code = probe_allocate(&p);
+    if (code == OK && model_new(&p.model, t->device, &p.config, &p.size) == OK) {
+        code = time_model(&p, &pass, &update);
+        pass *= plan->flops_per_token / model_flops_per_token(&p.config, length);
+        update *= (double)plan->parameters / (double)model_parameters(&p.config);
+        double step = pass * (double)plan->tokens_per_step / tokens + update;
         plan->tokens_per_second = (double)plan->tokens_per_step / step;
         plan->seconds = plan->tokens / plan->tokens_per_second;
     }
-    model_free(m);
-    free(ids);
+    probe_release(&p);
     return code;
 }
 
 static int print_json(const struct training *t, const struct plan *p) {
     const struct model_memory *m = &p->memory;
-    json_t *object = json_pack(
-        "{s:I,s:I,s:f,s:I,s:I,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:f,s:f,s:I,s:s}", "parameters",
-        (json_int_t)p->parameters, "product_parameters", (json_int_t)p->products, "flops_per_token",
-        p->flops_per_token, "tokens_per_step", (json_int_t)p->tokens_per_step, "steps", (json_int_t)p->steps,
-        "tokens", p->tokens, "flops", p->flops, "memory", "parameters", (json_int_t)m->parameters, "copies",
-        (json_int_t)m->copies, "gradients", (json_int_t)m->gradients, "moments", (json_int_t)m->moments,
-        "activations", (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "data",
-        (json_int_t)p->data, "total", (json_int_t)p->total, "tokens_per_second", p->tokens_per_second, "seconds",
-        p->seconds, "micro_batch", (json_int_t)t->options->micro_batch, "device", device_describe(t->device));
+    json_t *object =
+        json_pack("{s:i,s:I,s:I,s:f,s:I,s:I,s:f,s:f,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},s:f,s:f,s:I,s:s}",
+                  "models", t->count, "parameters", (json_int_t)p->parameters, "product_parameters",
+                  (json_int_t)p->products, "flops_per_token", p->flops_per_token, "tokens_per_step",
+                  (json_int_t)p->tokens_per_step, "steps", (json_int_t)p->steps, "tokens", p->tokens, "flops",
+                  p->flops, "memory", "parameters", (json_int_t)m->parameters, "copies", (json_int_t)m->copies,
+                  "gradients", (json_int_t)m->gradients, "moments", (json_int_t)m->moments, "activations",
+                  (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "data", (json_int_t)p->data,
+                  "total", (json_int_t)p->total, "tokens_per_second", p->tokens_per_second, "seconds", p->seconds,
+                  "micro_batch", (json_int_t)t->options->micro_batch, "device", device_describe(t->device));
     char *text = object ? json_canonical(object) : NULL;
     json_decref(object);
     if (!text)
@@ -107,10 +130,14 @@ static void print_bytes(const char *name, uint64_t bytes) {
 static void print_text(const struct training *t, const struct plan *p) {
     const struct model_memory *m = &p->memory;
     printf("device                 %s\n", device_describe(t->device));
+    if (t->count > 1)
+        printf("models                 %14d\n", t->count);
     printf("parameters             %14" PRId64 "\n", p->parameters);
     printf("  in products          %14" PRId64 "\n", p->products);
-    printf("tokens per step        %14" PRId64 "  (%" PRId64 " sequences of %" PRId64 ", %" PRId64 " at a time)\n",
-           p->tokens_per_step, t->options->batch, t->options->length, t->options->micro_batch);
+    printf("tokens per step        %14" PRId64 "  (%s%" PRId64 " sequences of %" PRId64 ", %" PRId64
+           " at a time)\n",
+           p->tokens_per_step, t->count > 1 ? "each " : "", t->options->batch, t->options->length,
+           t->options->micro_batch);
     printf("FLOPs per token        %14.4g\n", p->flops_per_token);
     if (p->steps > 0)
         printf("steps                  %14" PRId64
@@ -136,7 +163,7 @@ static void print_text(const struct training *t, const struct plan *p) {
 
 static void plan_memory(const struct training *t, struct plan *p) {
     const struct train_options *o = t->options;
-    struct model_size size = {.models = 1,
+    struct model_size size = {.models = t->count,
                               .batch = (int)o->micro_batch,
                               .length = (int)o->length,
                               .train = true,
@@ -144,7 +171,9 @@ static void plan_memory(const struct training *t, struct plan *p) {
     uint64_t batch = (uint64_t)(o->batch * o->length) * 4 * sizeof(uint32_t);       // tokens and targets, twice
     uint64_t micro = (uint64_t)(o->micro_batch * o->length) * 4 * sizeof(uint32_t); // the same, scores, log-probs
     model_plan(&t->config, t->device, &size, &p->memory);
-    p->data = batch + micro + (t->feed ? feed_memory(t->feed) : 0);
+    p->data = (batch + micro) * (uint64_t)t->count;
+    for (int g = 0; g < t->count && t->runs[g].feed; g++)
+        p->data += feed_memory(t->runs[g].feed);
     p->total = p->memory.total + p->data;
 }
 
@@ -160,7 +189,7 @@ int training_plan(struct training *t) {
     const struct train_options *o = t->options;
     struct plan p = {.parameters = model_parameters(&t->config),
                      .products = model_product_parameters(&t->config),
-                     .tokens_per_step = o->batch * o->length,
+                     .tokens_per_step = o->batch * o->length * t->count,
                      .steps = o->steps,
                      .flops_per_token = model_flops_per_token(&t->config, (int)o->length)};
     p.tokens = (double)p.steps * (double)p.tokens_per_step;

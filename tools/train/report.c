@@ -19,31 +19,51 @@ static int write_line(json_t *line) {
     return code;
 }
 
-int report_step(struct training *t, double rate, double norm) {
-    struct train_state *s = &t->state;
-    double now = clock_seconds(), elapsed = now - t->interval_at;
+// The line tells whose it is where there are several models.
+static int write_line_of(const struct training *t, const struct run *r, json_t *line) {
+    if (line && t->count > 1 && json_object_set_new(line, "expert", json_integer(r->expert)) != 0) {
+        json_decref(line);
+        line = NULL;
+    }
+    return write_line(line);
+}
+
+static int report_run(const struct training *t, struct run *r, double now, double waited, double rate,
+                      double norm) {
+    struct train_state *s = &r->state;
+    double elapsed = now - t->interval_at;
     double loss = s->interval_predicted > 0 ? s->interval_nats / (double)s->interval_predicted : 0;
-    double waited = supply_waited(t->supply) - t->interval_waited;
-    int code = write_line(json_pack("{s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
-                                    (json_int_t)s->tokens, "loss", loss, "lr", rate, "grad_norm", norm, "flops",
-                                    s->flops, "seconds", now - t->resumed_at, "tokens_per_second",
-                                    elapsed > 0 ? (double)t->interval_tokens / elapsed : 0, "waited",
-                                    elapsed > 0 ? waited / elapsed : 0));
+    int code = write_line_of(t, r,
+                             json_pack("{s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "step", (json_int_t)s->step,
+                                       "tokens", (json_int_t)s->tokens, "loss", loss, "lr", rate, "grad_norm",
+                                       norm, "flops", s->flops, "seconds", now - t->resumed_at,
+                                       "tokens_per_second", elapsed > 0 ? (double)r->interval_tokens / elapsed : 0,
+                                       "waited", elapsed > 0 ? waited / elapsed : 0));
     s->interval_nats = 0;
     s->interval_predicted = 0;
+    r->interval_tokens = 0;
+    return code;
+}
+
+int report_step(struct training *t, double rate, const double *norms) {
+    double now = clock_seconds(), waited = supply_waited(t->supply) - t->interval_waited;
+    int code = OK;
+    for (int g = 0; g < t->count && code == OK; g++)
+        code = report_run(t, &t->runs[g], now, waited, rate, norms[g]);
     t->interval_at = now;
-    t->interval_tokens = 0;
     t->interval_waited += waited;
     return code;
 }
 
 // No loss (null) where nothing was predicted.
-int report_evaluation(struct training *t, double nats, int64_t predicted) {
-    const struct train_state *s = &t->state;
+int report_evaluation(struct training *t, const struct run *r, double nats, int64_t predicted) {
+    const struct train_state *s = &r->state;
     json_t *loss = predicted > 0 ? json_real(nats / (double)predicted) : json_null();
-    return write_line(json_pack("{s:I,s:I,s:f,s:I,s:o,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
-                                (json_int_t)s->tokens, "eval_nats", nats, "eval_tokens", (json_int_t)predicted,
-                                "eval_loss", loss, "flops", s->flops, "seconds", clock_seconds() - t->resumed_at));
+    return write_line_of(t, r,
+                         json_pack("{s:I,s:I,s:f,s:I,s:o,s:f,s:f}", "step", (json_int_t)s->step, "tokens",
+                                   (json_int_t)s->tokens, "eval_nats", nats, "eval_tokens", (json_int_t)predicted,
+                                   "eval_loss", loss, "flops", s->flops, "seconds",
+                                   clock_seconds() - t->resumed_at));
 }
 
 // Whether a line is whole and belongs to the first `step` steps.

@@ -12,8 +12,9 @@ enum { STATE_LIMIT = 1 << 20, TOKENIZER_LIMIT = 1 << 29, STATE_VERSION = 1 };
 
 // ---- writing ----
 
-static json_t *describe_state(const struct training *t) {
-    const struct train_state *s = &t->state;
+static json_t *describe_state(const struct training *t, int g) {
+    const struct run *r = &t->runs[g];
+    const struct train_state *s = &r->state;
     return json_pack(
         "{s:I,s:I,s:i,s:b,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:{s:f,s:I},s:I,s:f,s:O,s:o,s:s}", "parameters",
         (json_int_t)model_parameters(&t->config), "product_parameters",
@@ -21,12 +22,12 @@ static json_t *describe_state(const struct training *t) {
         "step", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "tokens_run", (json_int_t)s->tokens_run,
         "flops", s->flops, "flops_run", s->flops_run, "seconds", s->seconds, "compute_seconds", s->compute_seconds,
         "interval", "nats", s->interval_nats, "predicted", (json_int_t)s->interval_predicted, "sequences",
-        (json_int_t)supply_drawn(t->supply), "epochs", supply_epochs(t->supply), "configuration", t->configuration,
-        "position", supply_position(t->supply), "device", device_describe(t->device));
+        (json_int_t)supply_drawn(t->supply, g), "epochs", supply_epochs(t->supply, g), "configuration",
+        r->configuration, "position", supply_position(t->supply, g), "device", device_describe(t->device));
 }
 
-static int write_state(const struct training *t, const char *directory) {
-    json_t *state = describe_state(t);
+static int write_state(const struct training *t, int g, const char *directory) {
+    json_t *state = describe_state(t, g);
     char *text = json_text(state, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
     char *path = text ? path_join(directory, "state.json") : NULL;
     int code = path ? file_write(path, text, strlen(text)) : ERROR_SYSTEM;
@@ -37,9 +38,9 @@ static int write_state(const struct training *t, const char *directory) {
 }
 
 // The tokenizer that was named, or the ancestor's where it has one.
-static int copy_tokenizer(const struct training *t, const char *directory) {
+static int copy_tokenizer(const struct training *t, const struct run *r, const char *directory) {
     const struct train_options *o = t->options;
-    const char *ancestor = o->init ? o->init : o->continued;
+    const char *ancestor = r->ancestor;
     char *from = NULL, *to = NULL;
     if (!o->tokenizer && !ancestor)
         return OK;
@@ -58,23 +59,39 @@ static int copy_tokenizer(const struct training *t, const char *directory) {
     return code;
 }
 
-int training_save(struct training *t) {
+// Run g's generation of this moment, not yet its current one.
+static int write_generation(struct training *t, int g) {
+    struct run *r = &t->runs[g];
     char *directory;
-    t->state.seconds = clock_seconds() - t->resumed_at;
+    r->state.seconds = clock_seconds() - t->resumed_at;
     // Saved already: the weights are the same, and the current generation must not go for one moment.
-    if (folder_step(&t->folder) == t->state.step)
-        return write_state(t, t->folder.current);
-    int code = folder_begin(&t->folder, t->state.step, &directory);
+    if (folder_step(&r->folder) == r->state.step)
+        return write_state(t, g, r->folder.current);
+    int code = folder_begin(&r->folder, r->state.step, &directory);
     if (code == OK)
-        code = checkpoint_save(t->model, 0, directory, &t->vocab);
+        code = checkpoint_save(t->model, g, directory, &t->vocab);
     if (code == OK)
-        code = checkpoint_save_moments(t->model, 0, directory);
+        code = checkpoint_save_moments(t->model, g, directory);
     if (code == OK)
-        code = copy_tokenizer(t, directory);
+        code = copy_tokenizer(t, r, directory);
     if (code == OK)
-        code = write_state(t, directory);
+        code = write_state(t, g, directory);
     free(directory);
-    return code == OK ? folder_advance(&t->folder, t->state.step, t->options->keep) : code;
+    return code;
+}
+
+// Models side by side go on from one step: each keeps its older generation until all have the new one.
+int training_save(struct training *t) {
+    int64_t keep = t->options->keep;
+    int code = OK;
+    for (int g = 0; g < t->count && code == OK; g++)
+        code = write_generation(t, g);
+    for (int g = 0; g < t->count && code == OK; g++)
+        if (folder_step(&t->runs[g].folder) != t->runs[g].state.step)
+            code = folder_advance(&t->runs[g].folder, t->runs[g].state.step, t->count > 1 ? keep + 1 : keep);
+    for (int g = 0; g < t->count && code == OK && t->count > 1; g++)
+        code = folder_prune(&t->runs[g].folder, keep);
+    return code;
 }
 
 // ---- reading ----
@@ -134,23 +151,24 @@ static int read_account(struct train_state *s, const json_t *state) {
     return code;
 }
 
-int training_restore(struct training *t) {
+int training_restore(struct training *t, int g) {
     json_t *state;
-    const char *directory = t->folder.current;
+    struct run *r = &t->runs[g];
+    const char *directory = r->folder.current;
     int code = state_read(&state, directory);
     if (code == OK && !state)
         return error_set(ERROR_INPUT, "%s: has no state.json", directory);
     if (code == OK) {
-        code = read_account(&t->state, state);
+        code = read_account(&r->state, state);
         if (code != OK)
             error_prefix(code, "%s/state.json", directory);
     }
     if (code == OK)
-        code = feed_restore(t->feed, json_object_get(state, "position"));
+        code = feed_restore(r->feed, json_object_get(state, "position"));
     if (code == OK)
-        code = checkpoint_load(t->model, 0, directory);
+        code = checkpoint_load(t->model, g, directory);
     if (code == OK)
-        code = checkpoint_load_moments(t->model, 0, directory);
+        code = checkpoint_load_moments(t->model, g, directory);
     json_decref(state);
     return code;
 }

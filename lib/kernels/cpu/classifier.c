@@ -28,7 +28,8 @@ struct classifier {
     size_t stride, token_stride, rows, hidden, vocab, logit_width, gradient_width;
     size_t chunk, batch;         // rows of a chunk; rows of a batch, a multiple of it
     size_t model, begin, chunks; // gradient: the batch under way. otherwise model and begin are 0
-    float scale;
+    const float *scales;         // [G]
+    float scale;                 // of the model under way
     atomic_llong bad;
 };
 
@@ -168,7 +169,8 @@ static bool get_products(struct classifier *q) {
 static void run_gradient(struct classifier *q, int models, float *dw) {
     size_t size = q->s->half ? 2 : 4;
     const struct kernel_models one = {.count = 1};
-    for (q->model = 0; q->model < (size_t)models; q->model++)
+    for (q->model = 0; q->model < (size_t)models; q->model++) {
+        q->scale = q->scales[q->model];
         for (q->begin = 0; q->begin < q->rows; q->begin += q->batch) {
             size_t rows = cpu_least(q->batch, q->rows - q->begin), at = q->model * q->rows + q->begin;
             q->chunks = (size_t)cpu_pieces(rows, q->chunk);
@@ -176,6 +178,7 @@ static void run_gradient(struct classifier *q, int models, float *dw) {
             cpu_add_weight_products(q->s, &one, dw + q->model * q->stride, q->s->shared, q->gradient_width,
                                     q->x + at * q->hidden * size, (int)rows, (int)q->hidden, (int)q->vocab);
         }
+    }
 }
 
 void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
@@ -192,7 +195,7 @@ void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logpro
                            .rows = (size_t)rows,
                            .hidden = (size_t)hidden,
                            .vocab = (size_t)vocab,
-                           .scale = dx ? *(const float *)scale : 0,
+                           .scales = (const float *)scale,
                            .bad = -1};
     if (rows == 0)
         return;

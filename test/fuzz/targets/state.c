@@ -5,6 +5,7 @@
 #include "train/train.h"
 
 static struct training training;
+static struct run run;
 static json_t *configuration;
 
 // A stream of three sequences to go on with.
@@ -29,8 +30,10 @@ static struct feed *open_feed(void) {
 }
 
 static void start(void) {
-    training.feed = open_feed();
-    training.folder.current = (char *)(uintptr_t)fuzz_folder("state.json");
+    training.runs = &run;
+    training.count = 1;
+    run.feed = open_feed();
+    run.folder.current = (char *)(uintptr_t)fuzz_folder("state.json");
     configuration = json_pack("{s:i,s:n,s:s}", "batch", 32, "data", "model", "x");
     REQUIRE(configuration);
 }
@@ -42,11 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_json();
     fuzz_file(data, size);
     // There is nothing but state.json in the folder, so what comes through ends at the weights.
-    int code = training_restore(&training);
+    int code = training_restore(&training, 0);
     REQUIRE(code == ERROR_INPUT || code == ERROR_SYSTEM);
     if (code == ERROR_SYSTEM)
-        REQUIRE(training.state.step >= 0 && training.state.tokens >= 0);
-    if (state_read(&state, training.folder.current) == OK) {
+        REQUIRE(run.state.step >= 0 && run.state.tokens >= 0);
+    if (state_read(&state, run.folder.current) == OK) {
         const json_t *there = json_object_get(state, "configuration");
         if (there && configuration_compare(there, configuration, "state.json") == OK)
             (void)configuration_compare(configuration, there, "this command");
