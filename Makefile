@@ -145,13 +145,15 @@ $(EMULATE_CHECK): $(BUILD)/emulate/test/emulate/check/check.o $(EMULATE_SOURCES:
 	$(call say,link,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(or $(SANITIZE),-fsanitize=undefined) -o $@ $(filter-out %/missing.o,$^) -ldl
-EMULATED_UNITS := $(filter kernels_% model_%,$(UNIT_SOURCES:test/unit/%.c=%))
+EMULATED_UNITS := kernels_attention kernels_products kernels_rows kernels_update model_golden model_finite \
+                  model_invariance model_numeric
+EMULATED_TOOLS := train route
 $(EMULATED_UNITS:%=$(EMULATED)/%): $(EMULATED)/%: $(BUILD)/unit/%
 	@mkdir -p $(@D) && ln -f $< $@
-$(TOOLS:%=$(EMULATED)/%): $(EMULATED)/%: $(BIN)/%
+$(EMULATED_TOOLS:%=$(EMULATED)/%): $(EMULATED)/%: $(BIN)/%
 	@mkdir -p $(@D) && { ln -f $< $@ 2> /dev/null || cp $< $@; }
 .PHONY: emulated
-emulated: $(EMULATE_BACKEND) $(EMULATE_CHECK) $(EMULATED_UNITS:%=$(EMULATED)/%) $(TOOLS:%=$(EMULATED)/%)
+emulated: $(EMULATE_BACKEND) $(EMULATE_CHECK) $(EMULATED_UNITS:%=$(EMULATED)/%) $(EMULATED_TOOLS:%=$(EMULATED)/%)
 
 # ---- the library and the tools --------------------------------------------------------------------------------
 
@@ -226,7 +228,7 @@ $(BUILD)/fuzz/%-unhashed: $(BUILD)/test/fuzz/targets/%.o $(BUILD)/test/fuzz/zero
 # ---- what the machine needs ---------------------------------------------------------------------------------
 
 # package:probe, a header or a command
-PACKAGES := gcc:gcc libc6-dev:stdio.h libdnnl-dev:oneapi/dnnl/dnnl.h libzstd-dev:zstd.h zlib1g-dev:zlib.h \
+PACKAGES := gcc:gcc g++:g++ libc6-dev:stdio.h libdnnl-dev:oneapi/dnnl/dnnl.h libzstd-dev:zstd.h zlib1g-dev:zlib.h \
             libxxhash-dev:xxhash.h libjansson-dev:jansson.h libutf8proc-dev:utf8proc.h bats:bats \
             gnuplot-nox:gnuplot perl:perl xz-utils:xz git:git jq:jq zstd:zstd \
             man-db:man pkg-config:pkg-config \
@@ -244,7 +246,9 @@ $(BUILD)/deps: Makefile build-aux/deps | $(filter deps,$(MAKECMDGOALS))
 # ---- tests --------------------------------------------------------------------------------------------------
 
 unit: $(UNIT_BINARIES)
-test: all unit $(HELPER_BINARIES) $(FAULT_BINARIES) $(FUZZ_REPLAYS)
+# Without g++ there is no emulated CUDA device, and its tests are skipped.
+TESTS_EMULATED = $(if $(and $(or $(filter %cuda.bats,$(TESTS)),$(if $(TESTS),,all)),$(shell command -v $(CXX))),emulated)
+test: all unit $(HELPER_BINARIES) $(FAULT_BINARIES) $(FUZZ_REPLAYS) $(TESTS_EMULATED)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run $(TESTS)
 
 # The whole suite again under AddressSanitizer and UndefinedBehaviorSanitizer.

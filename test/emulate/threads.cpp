@@ -219,7 +219,7 @@ static fiber *fiber_of(int warp, uint32_t lanes) {
 // ---- who runs next ----
 
 static bool same_place(const emulate_place &a, const emulate_place &b) {
-    return a.line() == b.line() && strcmp(a.file_name(), b.file_name()) == 0;
+    return a.line() == b.line() && (a.file_name() == b.file_name() || strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 // A warp of which no lane can run and some wait for their warp: all 32 do, for the same, or it never ends.
@@ -289,6 +289,9 @@ static void pass_barrier() {
 }
 
 static fiber *next() {
+    int now = grid.order[grid.at];
+    if (order != RANDOM && can_run(now)) // the usual case
+        return lane_to_run(now);
     if (grid.gone == grid.threads)
         return &grid.host;
     if (grid.arrived + grid.gone == grid.threads) {
@@ -393,11 +396,15 @@ static void make_stacks(int threads) {
     }
 }
 
+// Bytes from..to are 0xff.
 static void check_shared(size_t from, size_t to) {
-    for (size_t i = from; i < to; i++)
-        if (shared_memory[i] != 0xff)
-            emulate_stop(emulate_place::current(),
-                         "byte %zu of shared memory was written, and the launch asked for %zu", i, grid.shared);
+    const unsigned char *p = shared_memory;
+    if (from >= to || (p[from] == 0xff && memcmp(p + from, p + from + 1, to - from - 1) == 0))
+        return;
+    while (p[from] == 0xff)
+        from++;
+    emulate_stop(emulate_place::current(), "byte %zu of shared memory was written, and the launch asked for %zu",
+                 from, grid.shared);
 }
 
 size_t emulate_shared_bytes() {
@@ -447,7 +454,10 @@ void emulate_grid(const void *kernel, dim3 blocks, dim3 threads, size_t shared,
     blockDim = threads;
     gridDim = blocks;
     make_stacks(grid.threads);
-    memset(shared_memory, 0xff, SHARED_ROOM);
+    static bool poisoned;
+    if (!poisoned)
+        memset(shared_memory, 0xff, SHARED_ROOM);
+    poisoned = true;
 #ifdef __SANITIZE_ADDRESS__
     ASAN_POISON_MEMORY_REGION(shared_memory + (shared + 7) / 8 * 8, EMULATE_SHARED_MOST - (shared + 7) / 8 * 8);
 #endif
@@ -466,6 +476,7 @@ void emulate_grid(const void *kernel, dim3 blocks, dim3 threads, size_t shared,
 #ifdef __SANITIZE_ADDRESS__
     ASAN_UNPOISON_MEMORY_REGION(shared_memory, SHARED_ROOM);
 #endif
+    memset(shared_memory, 0xff, shared);
     check_shared(shared, SHARED_ROOM);
     grid.current = NULL;
     grid.kernel = NULL;

@@ -2,7 +2,7 @@
 //
 // A suite is a function of a device: "cpu", or the one that TACIT_TEST_DEVICE names. kernels_run() calls it in
 // float32 and bfloat16 with 1, 2 and 3 threads (on another device: twice), and checks that every byte that came down
-// from the device is the same each time.
+// from the device is the same each time; the digest of those bytes is printed, for comparing runs.
 #ifndef TACIT_TEST_UNIT_KERNELS_COMMON_H
 #define TACIT_TEST_UNIT_KERNELS_COMMON_H
 
@@ -163,6 +163,7 @@ static inline int kernels_run(void (*suite)(struct device *d)) {
                 printf("%s: other bytes than the first time\n", device_describe(d));
             device_close(d);
         }
+        printf("%s: bytes %016llx\n", dtype == KERNEL_F32 ? "f32" : "bf16", (unsigned long long)first);
     }
     XXH3_freeState(kernels_trace);
     return check_report();
