@@ -6,6 +6,7 @@
 // Logits are float32 because log-probs are what models are mixed by: in bfloat16 a logit of 16 is off by up to
 // 1/16, and so would be every log-prob; the 4 bytes more per logit (of 14: written 4, read 4, gradient 2 written
 // and 2 x 2 read) are the price. All sizes follow from the shapes of one model, so G models give G models' bytes.
+// Small models are scored without logits in memory (classifier_score.cu).
 #include "cuda.cuh"
 #include "ptx.cuh"
 
@@ -305,6 +306,8 @@ void cuda_classifier(struct device *d, const struct kernel_models *m, dptr logpr
                      dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab) {
     struct cuda *s = cuda_of(d);
     if (rows == 0 || m->count == 0)
+        return;
+    if (!dx && cuda_classifier_score(s, m, logprob, x, w, targets, rows, hidden, vocab))
         return;
     size_t all = (size_t)rows, models = (size_t)m->count, size = cuda_element(s);
     struct chunks c = choose_chunks(models, all, (size_t)hidden, (size_t)vocab, dx != NULL);

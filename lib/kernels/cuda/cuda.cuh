@@ -123,6 +123,13 @@ void cuda_matmul_close(struct cuda *s);
 size_t cuda_matmul_workspace(void);
 uint32_t cuda_matmul_digest(const struct cuda *s); // of the tune table's lines for this device; 0: there is none
 
+// ---- classifier_score.cu ----
+
+// Log-probs without logits in memory: bfloat16, hidden sizes that are multiples of 8 up to 128. False where it is not
+// such a shape, and nothing is done.
+bool cuda_classifier_score(struct cuda *s, const struct kernel_models *m, dptr logprob, dptr x, dptr w,
+                           dptr targets, int rows, int hidden, int vocab);
+
 // ---- record.cu ----
 
 bool cuda_replay(struct device *d, uint64_t key);
