@@ -5,11 +5,21 @@
 #include "base/memory.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#if UINTPTR_MAX > UINT32_MAX
+typedef Elf64_Ehdr elf_header;
+typedef Elf64_Phdr elf_segment;
+#else
+typedef Elf32_Ehdr elf_header;
+typedef Elf32_Phdr elf_segment;
+#endif
 
 // The CUDA backend lies beside the executable, or in the library folder of the same prefix.
 static const char cuda_library[] = "libtacit-cuda.so";
@@ -41,6 +51,43 @@ static bool cuda_path(const char *folder, char *path, size_t size) {
     return length > 0 && (size_t)length < size && path_exists(path);
 }
 
+// Bytes that the segments of a shared object need; 0 where it is none.
+static int object_bytes(int fd, uint64_t *bytes) {
+    elf_header header;
+    elf_segment segment;
+    size_t got;
+    *bytes = 0;
+    int code = input_read_at(fd, 0, &header, sizeof header, &got);
+    if (code != OK || got < sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+        header.e_phentsize != sizeof segment)
+        return code;
+    for (int i = 0; i < header.e_phnum; i++) {
+        code = input_read_at(fd, header.e_phoff + (uint64_t)i * sizeof segment, &segment, sizeof segment, &got);
+        if (code != OK)
+            return code;
+        uint64_t end = got < sizeof segment ? UINT64_MAX : (uint64_t)segment.p_offset + segment.p_filesz;
+        if (end > *bytes)
+            *bytes = end;
+    }
+    return OK;
+}
+
+// The loader maps a file that was cut off, and dies at the first byte that is not there: found out before.
+static int check_whole(const char *path) {
+    int fd;
+    uint64_t size = 0, needed = 0;
+    int code = input_open(&fd, path);
+    if (code != OK)
+        return code;
+    code = file_size(fd, &size);
+    if (code == OK)
+        code = object_bytes(fd, &needed);
+    input_close(fd);
+    if (code == OK && needed > size)
+        code = error_set(ERROR_SYSTEM, "%s: the file was cut off at byte %llu", path, (unsigned long long)size);
+    return code;
+}
+
 static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {
     char path[4200];
     bool found = false;
@@ -49,6 +96,10 @@ static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {
     if (!found)
         return error_set(ERROR_SYSTEM, "device 'cuda': this build has no CUDA backend (%s); use --device cpu",
                          cuda_library);
+    int whole = check_whole(path);
+    o->broken = whole != OK;
+    if (o->broken)
+        return error_set(ERROR_SYSTEM, "device 'cuda': %s; use --device cpu", error_message());
     o->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     o->broken = !o->library;
     if (o->broken)

@@ -1,0 +1,201 @@
+# The CUDA backend without a GPU: its own files run on the emulated device (test/emulate/emulate.h), against float64,
+# PyTorch's recorded steps and the CPU backend. On a GPU: make test-gpu.
+load helpers
+load train_helpers
+
+setup_file() {
+    load helpers
+    load train_helpers
+    cd "$BATS_FILE_TMPDIR"
+    config > config.json
+    pattern 64 32 > a.tok
+    for i in 0 1 2; do
+        train -q --device cpu --dtype f32 --model config.json --batch 8 --lr 3e-3 --steps 5 --seed $i -o m$i a.tok
+    done
+    export data=$BATS_FILE_TMPDIR
+    export small="--model $data/config.json --batch 8 --lr 3e-3 --steps 20 --log-every 1 -q"
+}
+
+# Programs whose device "cuda" is emulated come first on PATH.
+emulated() {
+    [ -e "$build/emulated/libtacit-cuda.so" ] || skip "no emulated CUDA device: it needs g++"
+    export PATH="$build/emulated:$PATH"
+}
+
+# unit NAME: a unit program on device "cuda"; what it computed, as a digest, is left in $bytes
+unit() {
+    emulated
+    TACIT_TEST_DEVICE=cuda run "$1"
+    printf '%s%s\n' "${EMULATE_ORDER:+EMULATE_ORDER=$EMULATE_ORDER }" "$output"
+    assert_exit 0
+    bytes=$(grep ': bytes ' <<<"$output" || true)
+}
+
+# The same checks, and the same bytes, in whatever order threads, warps and blocks run.
+unit_in_orders() {
+    unit "$1"
+    local first=$bytes order
+    for order in "${@:2}"; do
+        EMULATE_ORDER=$order unit "$1"
+        assert_equal "$bytes" "$first"
+    done
+}
+
+@test "emulator: fragments are the PTX ISA's, and every misuse ends with its place" {
+    emulated
+    run check
+    printf '%s\n' "$output"
+    assert_exit 0
+}
+
+@test "cuda: attention equals float64, in any order of threads" { unit_in_orders kernels_attention "random:$RANDOM"; }
+@test "cuda: products and the classifier equal float64, in any order of threads" { unit_in_orders kernels_products backward; }
+@test "cuda: embedding, norms and SwiGLU equal float64, in any order of threads" { unit_in_orders kernels_rows backward "random:$RANDOM"; }
+@test "cuda: the optimizer equals float64, in any order of threads" { unit_in_orders kernels_update backward "random:$RANDOM"; }
+@test "cuda: logits, gradients and 200 steps equal PyTorch's" { unit model_golden; }
+@test "cuda: micro-batches and neighbours change nothing" { EMULATE_ORDER=backward unit model_invariance; }
+@test "cuda: NaN and Inf stop with the parameters untouched" { unit model_numeric; }
+
+# losses LOG: one a line
+losses() {
+    jq -r 'select(.loss) | .loss' "$1"
+}
+
+# farthest LOG LOG: the largest difference of their losses
+farthest() {
+    paste <(losses "$1") <(losses "$2") | awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= m)) m = d } END { if (!NR) exit 1; print m }'
+}
+
+@test "train --device cuda: the loss curve is the CPU's, in float32 and bfloat16, and comes out the same twice" {
+    emulated
+    local dtype
+    for dtype in f32 bf16; do
+        train $small --device cpu --dtype f32 --log cpu.log -o cpu "$data/a.tok"
+        train $small --device cuda --dtype $dtype --log $dtype.log -o $dtype "$data/a.tok"
+        assert_equal "$(losses $dtype.log | wc -l)" 20
+        EMULATE_ORDER=backward train $small --device cuda --dtype $dtype -o again.$dtype "$data/a.tok"
+        same_weights $dtype again.$dtype
+        rm -r cpu
+    done
+    assert_close "$(farthest f32.log cpu.log)" 0 2e-5
+    assert_close "$(farthest bf16.log cpu.log)" 0 0.02
+    assert_equal "$(jq -r .device bf16/state.json)" "cuda (bf16, emulated device)"
+}
+
+@test "train --device cuda --resume: an interrupted run ends in the same bytes" {
+    emulated
+    local run="$small --device cuda --save-every 5"
+    train $run -o whole "$data/a.tok"
+    train $run --resume -o m "$data/a.tok" &
+    while [ ! -e m.part/current ] && kill -0 $!; do
+        sleep 0.01
+    done
+    kill -9 $! 2>/dev/null || true
+    wait $! || true
+    train $run --resume -o m "$data/a.tok"
+    same_weights m whole
+    assert_absent m.part
+}
+
+@test "route --device cuda: log-probs are the CPU's, and many models score as each alone" {
+    emulated
+    route --device cpu --compute f32 --per-token -m "$data/m1" "$data/a.tok" -o cpu.lp
+    local compute tolerance
+    for compute in f32:1e-5 bf16:0.05; do
+        tolerance=${compute#*:} compute=${compute%:*}
+        route --device cuda --compute $compute --per-token -m "$data/m1" "$data/a.tok" -o cuda.lp
+        assert_equal "$(view cuda.lp | wc -l)" "$(view cpu.lp | wc -l)"
+        assert_close "$(paste <(view cpu.lp | jq '.logprobs[]') <(view cuda.lp | jq '.logprobs[]') |
+            awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > m) m = d } END { print NR < 1000 ? "few" : m }')" 0 $tolerance
+    done
+    route --device cuda --compute f32 -m "$data/m0" -m "$data/m1" -m "$data/m2" "$data/a.tok" -o all.scr
+    local i
+    for i in 0 1 2; do
+        route --device cuda --compute f32 -m "$data/m$i" "$data/a.tok" -o one.scr
+        assert_equal "$(view one.scr | jq -c '.scores[0]')" "$(view all.scr | jq -c ".scores[$i]")"
+    done
+}
+
+# ---- what can be wrong with a device ----
+
+@test "cuda: no device, an old driver, an old chip, a number too high are one line and exit 1" {
+    emulated
+    fails() { # fails "VARIABLE=VALUE..." DEVICE MESSAGE
+        run env $1 train $small --device "$2" -o m "$data/a.tok"
+        assert_exit 1
+        assert_equal "$output" "train: $3"
+        assert_absent m m.part
+        run env $1 route --device "$2" -m "$data/m0" "$data/a.tok" -o s.scr
+        assert_exit 1
+        assert_equal "$output" "route: $3"
+        assert_absent s.scr
+    }
+    fails EMULATE_DEVICES=0 cuda "device 'cuda': no CUDA-capable device is detected; use --device cpu"
+    fails EMULATE_DRIVER=12040 cuda \
+        "device 'cuda': the driver serves CUDA 12.4, and this build needs 13.0: update the driver, or use --device cpu"
+    fails EMULATE_CAPABILITY=7.5 cuda "device 'cuda:0': compute capability 7.x, and 8.0 is needed"
+    fails EMULATE_DEVICES=1 cuda:1 "device 'cuda:1': there is 1 (0)"
+    fails EMULATE_DEVICES=3 cuda:3 "device 'cuda:3': there are 3 (0 and up)"
+    EMULATE_DEVICES=3 train $small --device cuda:2 --steps 1 -o m "$data/a.tok"
+}
+
+@test "cuda: memory that is too small is named in bytes, with what to lower" {
+    emulated
+    EMULATE_MEMORY=34000000 run train $small --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_match "^train: .*device 'cuda:0': cannot allocate [0-9]+ bytes \([0-9]+ in use here, [0-9]+ of 34000000 are free\); a smaller --micro-batch"
+    assert_absent m m.part
+    EMULATE_MEMORY=34000000 run route --device cuda -m "$data/m0" "$data/a.tok" -o s.scr
+    assert_exit 1
+    assert_match "^route: .*device 'cuda:0': cannot allocate [0-9]+ bytes .*; a smaller --batch"
+    assert_absent s.scr
+    EMULATE_MEMORY=1000 run train $small --device cuda -o m "$data/a.tok" # not even the backend's own
+    assert_exit 1
+    assert_equal "${#lines[@]}" 1
+}
+
+@test "cuda: a broken or foreign shared object is one line and exit 1" {
+    emulated
+    cp "$build/emulated/train" .
+    head -c 20000 "$build/emulated/libtacit-cuda.so" > libtacit-cuda.so
+    run ./train $small --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_equal "$output" "train: device 'cuda': $T/libtacit-cuda.so: the file was cut off at byte 20000; use --device cpu"
+    head -c 20 "$build/emulated/libtacit-cuda.so" > libtacit-cuda.so
+    run ./train $small --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_match "^train: device 'cuda': $T/libtacit-cuda.so: .*; use --device cpu"
+    assert_equal "${#lines[@]}" 1
+    printf 'int nothing;' | gcc -shared -x c -o libtacit-cuda.so -
+    run ./train $small --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_equal "$output" "train: device 'cuda': $T/libtacit-cuda.so: no kernels_cuda_open in it"
+    assert_absent m m.part
+}
+
+@test "--device auto: CUDA where it starts, otherwise the CPU with a notice that says why" {
+    emulated
+    train $small --device auto --steps 1 -o m "$data/a.tok"
+    assert_match_text "$(jq -r .device m/state.json)" '^cuda '
+    EMULATE_DEVICES=0 run train ${small% -q} --device auto --steps 1 -o n "$data/a.tok"
+    assert_exit 0
+    assert_line "train: device 'cuda': no CUDA-capable device is detected; running on the CPU"
+    assert_match_text "$(jq -r .device n/state.json)" '^cpu '
+    EMULATE_DEVICES=0 run route --device auto -m "$data/m0" "$data/a.tok" -o s.scr
+    assert_exit 0
+    assert_line "route: device 'cuda': no CUDA-capable device is detected; running on the CPU"
+    EMULATE_DEVICES=0 run train $small --device auto --steps 1 -o q "$data/a.tok"
+    assert_equal "$output" "" # -q
+    cp "$build/emulated/train" . # without a backend there is nothing to say
+    run ./train ${small% -q} --device auto --steps 1 -o p "$data/a.tok"
+    assert_exit 0
+    assert_no_line "device 'cuda'"
+    head -c 20000 "$build/emulated/libtacit-cuda.so" > libtacit-cuda.so
+    run ./train ${small% -q} --device auto --steps 1 -o r "$data/a.tok"
+    assert_exit 0
+    assert_line "train: device 'cuda': $T/libtacit-cuda.so: the file was cut off at byte 20000; running on the CPU"
+}
+
+assert_match_text() {
+    grep -qE "$2" <<<"$1" || { printf 'got: %s\n' "$1" >&2; return 1; }
+}
