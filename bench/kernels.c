@@ -1,17 +1,15 @@
 // Times every kernel. The best of several repetitions counts, for other work on the machine only ever adds time.
 //
-//   kernels [SHAPE [THREADS]]     on the CPU, at the shapes of the demo's models and of the rows of `make bench`
-//   (or
-//                                 those whose name begins so), with 1 and 2 threads (or so many, and then only
-//                                 bfloat16); each table ends with what a whole training step would take of these
-//                                 kernels alone
-//   kernels --roofline DEVICE B S L H A F V [G]
-//                                 on a device in bfloat16, G models of one shape at once, each kernel beside its
-//                                 floor, with tabs between: NAME MICROSECONDS FLOOR_MICROSECONDS FLOPS BYTES
-//                                 TIMES_A_PASS TIMES_AN_UPDATE. The first lines are the device's name and the two
-//                                 rates that floors are made of, measured here: that of a large product, and of a
-//                                 copy (bytes read and written). FLOOR = max(FLOPS / product, BYTES / copy), every
-//                                 input read once and every output written once
+//   kernels [SHAPE [THREADS]]
+//       on the CPU, at the shapes of the demo's models and of the rows of `make bench` (or those whose name begins
+//       so), with 1 and 2 threads (or so many, and then only bfloat16); each table ends with what a whole training
+//       step would take of these kernels alone
+//   kernels --roofline DEVICE B S L H A F V [G [SIDE]]
+//       on a device in bfloat16, G models of one shape at once, each kernel beside its floor, with tabs between:
+//       NAME MICROSECONDS FLOOR_MICROSECONDS FLOPS BYTES TIMES_A_PASS TIMES_AN_UPDATE. The first lines are the
+//       device's name and the two rates that floors are made of, measured here: that of a product of SIDE, and of
+//       a copy (bytes read and written). FLOOR = max(FLOPS / product, BYTES / copy), every input read once and
+//       every output written once. What fits in the device's cache may be faster than its floor.
 #include "kernels/kernels.h"
 #include "base/error.h"
 #include "base/progress.h"
@@ -357,12 +355,12 @@ static void plain_copy(struct bench *b) {
 }
 
 // FLOP/s of a square product, bytes/s of a copy (in and out), at sizes that fill the device.
-static void measure_rates(const char *device, double *product, double *copy) {
+static void measure_rates(const char *device, int side, double *product, double *copy) {
     struct shape none = {.name = "rates", .batch = 1, .heads = 1};
     struct bench b;
     open_bench(&b, &none, device, KERNEL_BF16, 0);
-    size_t n = strcmp(b.d->k->name, "cpu") == 0 ? 512 : 8192;
-    b.rows = (int)n;
+    b.rows = side;
+    size_t n = (size_t)side;
     b.act = new_activations(&b, n * n);
     b.weights = new_activations(&b, n * n);
     b.qkv = new_activations(&b, n * n);
@@ -374,10 +372,10 @@ static void measure_rates(const char *device, double *product, double *copy) {
     device_close(b.d);
 }
 
-static int roofline(const char *device, const struct shape *s) {
+static int roofline(const char *device, const struct shape *s, int side) {
     double product, copy;
     struct bench b;
-    measure_rates(device, &product, &copy);
+    measure_rates(device, side, &product, &copy);
     open_bench(&b, s, device, KERNEL_BF16, 0);
     make_arrays(&b);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -394,16 +392,16 @@ static int roofline(const char *device, const struct shape *s) {
 }
 
 static int roofline_main(int argc, char **argv) {
-    int v[8] = {[7] = 1};
-    for (int i = 3; i < argc && i < 11; i++)
+    int v[9] = {[7] = 1, [8] = 8192};
+    for (int i = 3; i < argc && i < 12; i++)
         v[i - 3] = atoi(argv[i]);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 9; i++)
         if (argc < 10 || v[i] < 1) {
-            fprintf(stderr, "usage: kernels --roofline DEVICE B S L H A F V [G]\n");
+            fprintf(stderr, "usage: kernels --roofline DEVICE B S L H A F V [G [SIDE]]\n");
             return 2;
         }
     struct shape s = {"", v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]};
-    return roofline(argv[2], &s);
+    return roofline(argv[2], &s, v[8]);
 }
 
 int main(int argc, char **argv) {
