@@ -61,7 +61,7 @@ BENCH_BINARIES := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
 FUZZ_TARGETS := $(patsubst test/fuzz/targets/%.c,%,$(filter test/fuzz/targets/%,$(FUZZ_SOURCES))) stream-unhashed
 FUZZ_REPLAYS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
-.PHONY: all help deps test unit faults fuzz fuzz-seeds bench kill-campaign bench-kernels install clean asan lint format
+.PHONY: all help deps test unit faults fuzz fuzz-seeds bench tune kill-campaign bench-kernels install clean asan lint format
 .DEFAULT_GOAL := all
 
 all: $(TOOL_BINARIES) man
@@ -316,8 +316,18 @@ $(BUILD)/fuzz/mkstream-unhashed: $(BUILD)/test/mkstream.o $(BUILD)/test/fuzz/zer
 fuzz-seeds: $(BUILD)/test/mkstream $(BUILD)/fuzz/mkstream-unhashed
 	@bash test/fuzz/seeds $(BUILD)
 
-bench: all $(BENCH_BINARIES) $(HELPER_BINARIES)
-	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
+# DEVICE=cuda: a GPU's rows (bench/gpu, which a machine without a compiler can run by itself where BIN and BUILD are).
+BENCH_DEVICE = $(filter cuda%,$(DEVICE))
+bench: all $(BENCH_BINARIES) $(HELPER_BINARIES) $(if $(filter cuda%,$(DEVICE)),$(BUILD)/lib/libtacit-cuda.so)
+	@DEVICE=$(BENCH_DEVICE) TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
+# The programs of BUILD/bench find the backend there.
+$(BUILD)/lib/libtacit-cuda.so: $(CUDA_BACKEND)
+	@mkdir -p $(@D) && ln -srf $< $@
+# Choose the products of these models' shapes (CONFIG:BATCH:LENGTH[:MODELS]) by timing, for runs on this device.
+TUNE ?= $(addprefix bench/gpu-models/,335m.json:16:1024 335m.json:32:1024 1.3b.json:8:1024 1.3b.json:16:1024 \
+        4.4m.json:32:1024 4.4m.json:32:256 4.4m.json:8:1024:32 4.4m.json:32:256:32)
+tune: all $(BUILD)/bench/tune $(BUILD)/lib/libtacit-cuda.so
+	@$(BUILD)/bench/tune --device $(or $(BENCH_DEVICE),cuda) $(BIN)/libtacit-cuda.tune $(TUNE)
 # Every kernel by itself, and what a training step would take of the kernels alone.
 bench-kernels: $(BUILD)/bench/kernels
 	@$<
@@ -395,7 +405,9 @@ help:
 ##   make asan            the test suite under AddressSanitizer and UBSan
 ##   make kill-campaign   kill -9 every pipeline stage, KILLS=20 times, and compare the results
 ##   make fuzz            fuzz every parser (clang) for FUZZ_SECONDS=10 each; FUZZ="json stream" for some
-##   make bench           time every row against its floor; BENCH="train route" for some
+##   make bench           time every row against its floor; BENCH="train route" for some; DEVICE=cuda: a GPU's
+##                        rows, beside PyTorch's
+##   make tune            time the products of TUNE's models on a GPU, and keep the fastest beside the backend
 ##   make bench-kernels   time each kernel
 ##   make install         tools as PREFIX/bin/tacit-NAME, their manual, completion and library
 ##                        (DESTDIR=, PREFIX=/usr/local); make uninstall takes them away

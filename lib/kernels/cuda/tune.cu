@@ -118,13 +118,14 @@ static int read_table(struct cuda *s, FILE *f, const char *path, const char *dev
     return code == OK ? parse_table(t, path, device) : code;
 }
 
+// The backend may be found by a link; its own folder counts.
 static bool path_beside_backend(char *path, size_t size) {
     Dl_info self;
-    if (!dladdr((void *)matmul_table_open, &self) || !self.dli_fname)
-        return false;
-    const char *slash = strrchr(self.dli_fname, '/');
-    int folder = slash ? (int)(slash + 1 - self.dli_fname) : 0;
-    int length = snprintf(path, size, "%.*s%s", folder, self.dli_fname, table_name);
+    char *real =
+        dladdr((void *)matmul_table_open, &self) && self.dli_fname ? realpath(self.dli_fname, NULL) : NULL;
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    int length = slash ? snprintf(path, size, "%.*s%s", (int)(slash + 1 - real), real, table_name) : 0;
+    free(real);
     return length > 0 && (size_t)length < size;
 }
 
