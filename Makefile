@@ -148,12 +148,16 @@ $(EMULATE_CHECK): $(BUILD)/emulate/test/emulate/check/check.o $(EMULATE_SOURCES:
 EMULATED_UNITS := kernels_attention kernels_products kernels_rows kernels_update model_golden model_finite \
                   model_invariance model_numeric
 EMULATED_TOOLS := train route
+EMULATED_BENCH := tune kernels
+$(EMULATED_BENCH:%=$(EMULATED)/%): $(EMULATED)/%: $(BUILD)/bench/%
+	@mkdir -p $(@D) && ln -f $< $@
 $(EMULATED_UNITS:%=$(EMULATED)/%): $(EMULATED)/%: $(BUILD)/unit/%
 	@mkdir -p $(@D) && ln -f $< $@
 $(EMULATED_TOOLS:%=$(EMULATED)/%): $(EMULATED)/%: $(BIN)/%
 	@mkdir -p $(@D) && { ln -f $< $@ 2> /dev/null || cp $< $@; }
 .PHONY: emulated
-emulated: $(EMULATE_BACKEND) $(EMULATE_CHECK) $(EMULATED_UNITS:%=$(EMULATED)/%) $(EMULATED_TOOLS:%=$(EMULATED)/%)
+emulated: $(EMULATE_BACKEND) $(EMULATE_CHECK) \
+  $(addprefix $(EMULATED)/,$(EMULATED_UNITS) $(EMULATED_TOOLS) $(EMULATED_BENCH))
 
 # ---- the library and the tools --------------------------------------------------------------------------------
 
