@@ -1,4 +1,4 @@
-// Shared by attention_forward.cu and attention_backward.cu: sizes, tiles in shared memory, fragments.
+// Shared by attention_forward.cu and attention_backward.cu: sizes, bfloat16 tiles in shared memory, fragments.
 //
 // A tile is rows of D elements (a head's part of consecutive tokens). In bfloat16 a row takes an odd number of
 // 16-byte pieces, so that the eight rows of an ldmatrix lie in eight different groups of banks, whatever D is.
@@ -17,7 +17,7 @@ struct attention_sizes {
     int sequences, length, heads, kv_heads, size; // G B, S, A, K, D of the heads themselves
     int width;                                    // (A + 2 K) D, elements of a row of qkv
     int values;                                   // K D, elements from a key to its value
-    float scale;                                  // 1 / sqrt(D)
+    float scale, scale_2;                         // 1 / sqrt(D), and log2 e times that
 };
 
 static inline struct attention_sizes attention_sizes_of(const struct attention_shape *a, int models) {
@@ -28,7 +28,8 @@ static inline struct attention_sizes attention_sizes_of(const struct attention_s
             a->head_size,
             (a->heads + 2 * a->kv_heads) * a->head_size,
             a->kv_heads * a->head_size,
-            (float)(1 / sqrt(a->head_size))};
+            (float)(1 / sqrt(a->head_size)),
+            (float)(M_LOG2E / sqrt(a->head_size))};
 }
 
 // Elements of qkv in front of a head's query in a row, and of a key/value head's key.
@@ -43,6 +44,14 @@ __device__ __forceinline__ int64_t key_offset(const attention_sizes &z, int sequ
 __device__ __forceinline__ int same_in_warp(int x) {
     return __shfl_sync(0xffffffffu, x, 0);
 }
+
+// For each query (lse, delta) as float32 [G B, A, S rounded up to QUERY_TILE], for the backward pass; lse in
+// powers of two where weights are taken to that base. Behind the sequence's end lse is infinite and delta 0:
+// weights are 0.
+struct query_numbers {
+    float lse, delta;
+};
+enum { QUERY_TILE = 64 };
 
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
@@ -177,89 +186,6 @@ __device__ __forceinline__ void write_rows(bf16 *to, int stride, int rows, int s
                 *(const elements<uint32_t, 4> *)(shared_memory + tile + row * row_bytes<D> + piece * 16);
     }
     __syncwarp();
-}
-
-// ---- float32 tiles: 64 rows of this block against 32 that pass by, 128 threads ----
-// Thread 8 y + x computes rows y + 16 i (i < 4) against passing rows x + 8 j (j < 4), and of the results that it
-// accumulates columns x + 8 j. Rows take D + 4 floats: 16-byte reads of eight rows touch all banks once.
-
-enum { FLOAT_ROWS = 64, FLOAT_PASSING = 32, FLOAT_THREADS = 128, FLOAT_WEIGHTS = FLOAT_PASSING + 4 };
-
-__device__ __forceinline__ void float_rows(float *to, const float *from, int stride, int count, int rows,
-                                           int size) {
-    for (int i = (int)threadIdx.x; i < count * (size / 4); i += FLOAT_THREADS) {
-        int row = i / (size / 4), column = i % (size / 4) * 4;
-        elements<float, 4> e = {};
-        if (row < rows)
-            e = *(const elements<float, 4> *)(from + row * stride + column);
-        *(elements<float, 4> *)(to + row * (size + 4) + column) = e;
-    }
-}
-
-// c[i][j] = row y + 16 i of a times row x + 8 j of b
-__device__ __forceinline__ void float_scores(float c[4][4], const float *a, const float *b, int size, int x,
-                                             int y) {
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            c[i][j] = 0;
-    for (int d = 0; d < size; d += 4) {
-        float u[4][4], v[4][4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            load<float, 4>(u[i], a + (y + 16 * i) * (size + 4) + d);
-            load<float, 4>(v[i], b + (x + 8 * i) * (size + 4) + d);
-        }
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-#pragma unroll
-            for (int j = 0; j < 4; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    c[i][j] = fmaf(u[i][e], v[j][e], c[i][j]);
-    }
-}
-
-// Weights of rows y + 16 i to shared memory; their readers are in the same warp.
-__device__ __forceinline__ void float_weights(float *to, const float c[4][4], int x, int y) {
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            to[(y + 16 * i) * FLOAT_WEIGHTS + x + 8 * j] = c[i][j];
-}
-
-// sum[i][j] += weights of row y + 16 i times column x + 8 j of the passing rows
-template <int D>
-__device__ __forceinline__ void float_accumulate(float sum[4][D / 8], const float *weights, const float *b,
-                                                 int size, int x, int y) {
-    for (int k = 0; k < FLOAT_PASSING; k += 4) {
-        float w[4][4];
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            load<float, 4>(w[i], weights + (y + 16 * i) * FLOAT_WEIGHTS + k);
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-#pragma unroll
-            for (int j = 0; j < D / 8; j++) {
-                float v = D == 8 || x + 8 * j < size ? b[(k + e) * (size + 4) + x + 8 * j] : 0;
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    sum[i][j] = fmaf(w[i][e], v, sum[i][j]);
-            }
-    }
-}
-
-template <int D>
-__device__ __forceinline__ void float_write(float *to, int stride, int rows, int size, const float sum[4][D / 8],
-                                            const float factor[4], int x, int y) {
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < D / 8; j++)
-            if (y + 16 * i < rows && x + 8 * j < size)
-                to[(y + 16 * i) * stride + x + 8 * j] = sum[i][j] * factor[i];
 }
 
 #endif

@@ -3,25 +3,20 @@
 // With P = exp(q k^T / sqrt(D) - lse), delta = rowsum(dout * out) and dS = P * (dout v^T - delta):
 //     dv = P^T dout,   dk = dS^T q / sqrt(D),   dq = dS k / sqrt(D)
 //
-// dk and dv sum over queries, dq over keys. Two kernels, one for each, would need no memory between them, but both
-// must make P and dout v^T: 7 products instead of 5. One kernel that owns keys and passes over queries makes 5,
-// and then dq, of which each block of keys has a part, must be summed somewhere. Added atomically it would have no
-// order. Here ONE block walks over the tiles of 128 keys of its head in order, and its own sums of dq, float32,
-// wait in memory between two tiles. That is 8 bytes an element of dq for each tile of keys, to and from L2: at D =
-// 64, 32 KB beside the 5.2 MFLOP of a step (128 keys, 64 queries), some 12 bytes in a clock of a multiprocessor,
-// which L2 gives two or three times over; the two products saved are 40% of the time. Where sequences and heads
-// are too few to fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds
-// in order.
+// dk and dv sum over queries, dq over keys. Two kernels, one for each, need no memory between them, but both have
+// to make P and dout v^T: 7 products, 14 D FLOPs per pair. One kernel that owns keys and passes over queries makes
+// 5, but each tile of keys has a part of dq, and added atomically those parts would have no order. So ONE block
+// walks over the tiles of 128 keys of its head in order, and its own sums of dq, float32, wait in memory between
+// two tiles: 8 bytes an element and tile, in L2. At D = 64 a step (128 keys, 64 queries) moves 32 KB of sums and
+// 16 KB of queries and dout for 5.2 MFLOP: at 180 TFLOP/s on 132 multiprocessors some 7 bytes in a clock of each,
+// of which L2 gives several times as many. That buys 2 products of 7. Where sequences and heads are too few to
+// fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds in order.
 #include "attention.cuh"
+#include "attention_float.cuh"
 
 // ---- in front: what queries need ----
 
-// For each query (lse, delta) as float32 [G B, A, S rounded up to 64]; lse in powers of two where weights are
-// taken to that base. Behind the sequence's end lse is infinite and delta 0, so that weights there are 0.
-struct query_numbers {
-    float lse, delta;
-};
-enum { QUERY_TILE = 64, NUMBERS_THREADS = 256 };
+enum { NUMBERS_THREADS = 256, GRID_MOST = 65535 };
 
 // LANES neighbouring threads a row of a head, 8 elements each. Floor: out and dout read once. Deterministic: a
 // row's sum has one tree.
@@ -69,7 +64,7 @@ template <int D> struct backward_plan {
     static constexpr int WARPS = BACKWARD_KEYS / (16 * M), THREADS = 32 * WARPS;
     static constexpr int ACROSS = D == 128 ? 4 : D >= 32 ? 2 : 1; // warps side by side along dq's columns
     static constexpr int DM = QUERY_TILE / 16 * ACROSS / WARPS, DN = D / 8 / ACROSS;
-    static constexpr int BLOCKS = D <= 16 ? 4 : D <= 32 ? 3 : D <= 64 ? 2 : 1; // on a multiprocessor
+    static constexpr int BLOCKS = D <= 8 ? 4 : D <= 32 ? 3 : D <= 64 ? 2 : 1; // on a multiprocessor
     // Shared memory: keys, values, two tiles each of queries, dout and their numbers, dS.
     static constexpr int ROW = row_bytes<D>, VALUES = BACKWARD_KEYS * ROW, QUERIES = 2 * VALUES;
     static constexpr int QUERY_BYTES = QUERY_TILE * ROW, NUMBERS = QUERIES + 4 * QUERY_BYTES;
@@ -83,8 +78,8 @@ struct backward_arrays {
     bf16 *dqkv;
     const bf16 *dout, *qkv;
     const query_numbers *numbers;
-    float *dq; // [G B, A][P][tiles of queries][DQ_FLOATS]
-    int splits, query_tiles;
+    float *dq;                           // [G B, A][P][tiles of queries][DQ_FLOATS]
+    int splits, split_bits, query_tiles; // splits: a power of two
 };
 
 // A thread's part of a tile of dq, rounded, to its place in dqkv.
@@ -129,6 +124,19 @@ __device__ __forceinline__ void copy_queries(const backward_arrays &a, const att
     copy_async_commit();
 }
 
+// c[m][n] += rows of this warp's keys (or values) times rows of 8 N queries (or dout)
+template <int D, int M, int N>
+__device__ __forceinline__ void multiply_tiles(float (&c)[M][N][4], int keys, int queries, int lane) {
+#pragma unroll
+    for (int k = 0; k < steps_of<D>; k++) {
+        uint32_t a[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+            load_a<D>(a[m], keys + lane_a<D>(lane), m, k);
+        multiply_rows<D, M, N>(c, a, queries + lane_b<D>(lane), k);
+    }
+}
+
 // A warp's keys against 8 N queries: P to `weights`, dS to `dscores`, both transposed (keys x queries) and as the
 // A operands of 8 N / 32 products over 32 queries. `distance`: the lane's first query minus its first key.
 template <int D>
@@ -138,49 +146,48 @@ make_dscores(uint32_t (&weights)[backward_plan<D>::N / 4][2][backward_plan<D>::M
              int numbers, float scale, bool diagonal, int distance) {
     constexpr int M = backward_plan<D>::M, N = backward_plan<D>::N;
     const int lane = thread_anew() & 31;
-    float p[M][N][4], ds[M][N][4];
-    clear(p);
+    float s[M][N][4], ds[M][N][4];
+    clear(s);
+    multiply_tiles<D, M, N>(s, keys, queries, lane);
+    // Each lane's numbers are lse, delta of two queries; they are read twice so as not to fill registers.
+    const int of_lane = numbers + (lane & 3) * 16;
 #pragma unroll
-    for (int k = 0; k < steps_of<D>; k++) {
-        uint32_t a[M][4];
+    for (int n = 0; n < N; n++) {
+        float number[4];
+        load<float, 4>(number, (const float *)(shared_memory + of_lane + n * 64));
 #pragma unroll
         for (int m = 0; m < M; m++)
-            load_a<D>(a[m], keys + lane_a<D>(lane), m, k);
-        multiply_rows<D, M, N>(p, a, queries + lane_b<D>(lane), k);
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                ds[m][n][e] = -number[e % 2 * 2 + 1];
+    }
+    __syncwarp(); // no load of the second product moves up into the first: registers would not suffice
+    multiply_tiles<D, M, N>(ds, keys + backward_plan<D>::VALUES, queries + backward_plan<D>::QUERY_BYTES, lane);
+    if (diagonal) {
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    if (m * 16 + e / 2 * 8 - n * 8 - e % 2 > distance)
+                        s[m][n][e] = -INFINITY;
     }
 #pragma unroll
     for (int n = 0; n < N; n++) {
-        float number[4]; // lse, delta of two queries
-        load<float, 4>(number, (const float *)(shared_memory + numbers + n * 64 + (lane & 3) * 16));
+        float number[4];
+        load<float, 4>(number, (const float *)(shared_memory + of_lane + n * 64));
 #pragma unroll
-        for (int m = 0; m < M; m++) {
+        for (int m = 0; m < M; m++)
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                p[m][n][e] = exp2_fast(fmaf(p[m][n][e], scale, -number[e % 2 * 2]));
-                if (diagonal && m * 16 + e / 2 * 8 - n * 8 - e % 2 > distance)
-                    p[m][n][e] = 0;
-                ds[m][n][e] = -number[e % 2 * 2 + 1];
+            for (int half = 0; half < 2; half++) {
+                float low = exp2_fast(fmaf(s[m][n][2 * half], scale, -number[0]));
+                float high = exp2_fast(fmaf(s[m][n][2 * half + 1], scale, -number[2]));
+                weights[n / 4][n / 2 % 2][m][n % 2 * 2 + half] = pack_bf16(low, high);
+                dscores[n / 4][n / 2 % 2][m][n % 2 * 2 + half] =
+                    pack_bf16(low * ds[m][n][2 * half], high * ds[m][n][2 * half + 1]);
             }
-            weights[n / 4][n / 2 % 2][m][n % 2 * 2] = pack_bf16(p[m][n][0], p[m][n][1]);
-            weights[n / 4][n / 2 % 2][m][n % 2 * 2 + 1] = pack_bf16(p[m][n][2], p[m][n][3]);
-        }
     }
-#pragma unroll
-    for (int k = 0; k < steps_of<D>; k++) {
-        uint32_t a[M][4];
-#pragma unroll
-        for (int m = 0; m < M; m++)
-            load_a<D>(a[m], keys + backward_plan<D>::VALUES + lane_a<D>(lane), m, k);
-        multiply_rows<D, M, N>(ds, a, queries + backward_plan<D>::QUERY_BYTES + lane_b<D>(lane), k);
-    }
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int m = 0; m < M; m++)
-#pragma unroll
-            for (int half = 0; half < 2; half++)
-                dscores[n / 4][n / 2 % 2][m][n % 2 * 2 + half] = pack_bf16(
-                    p[m][n][2 * half] * ds[m][n][2 * half], p[m][n][2 * half + 1] * ds[m][n][2 * half + 1]);
 }
 
 // One warp's dS to shared memory, [key][query], for dq.
@@ -237,9 +244,12 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
     typedef backward_plan<D> plan;
     constexpr int M = plan::M, N = plan::N, PARTS = 8 / N;
     const int warp = same_in_warp((int)threadIdx.x / 32), group = z.heads / z.kv_heads;
-    const int split = (int)(blockIdx.x % (unsigned)a.splits), index = (int)(blockIdx.x / (unsigned)a.splits);
-    const int sequence = same_in_warp(index / z.kv_heads), kv = index - sequence * z.kv_heads;
-    const float scale = z.scale * LOG2_E;
+    // From the block's place alone, without a division, so that these take registers of the warp, not of each
+    // thread.
+    const int split = (int)blockIdx.x & (a.splits - 1), kv = (int)blockIdx.x >> a.split_bits;
+    const int sequence = (int)(blockIdx.z * gridDim.y + blockIdx.y);
+    if (sequence >= z.sequences)
+        return;
 
     // Tiles are dealt out to and fro: a long one, of early keys, goes with a short one.
     for (int round = 0, tile = split; tile * BACKWARD_KEYS < z.length;
@@ -280,7 +290,7 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
                     uint32_t weights[N / 4][2][M][4];
                     make_dscores<D>(weights, dscores[part], warp * 16 * M * plan::ROW,
                                     queries + part * 8 * N * plan::ROW,
-                                    plan::NUMBERS + turn * plan::NUMBERS_BYTES + part * N * 64, scale,
+                                    plan::NUMBERS + turn * plan::NUMBERS_BYTES + part * N * 64, z.scale_2,
                                     first < own + 16 * M, first - own + 2 * (lane & 3) - (lane >> 2));
 #pragma unroll
                     for (int i = 0; i < N / 4; i++)
@@ -292,7 +302,8 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
                                     plan::DSCORES + warp * 16 * M * BACKWARD_DSCORES + part * N * 16);
                 }
             }
-            // dq so far is under way from memory while dk is added to.
+            // dq so far is under way from memory while dk is added to (and not before: it takes registers).
+            __syncwarp();
             float dq[plan::DM][plan::DN][4];
             float *sums =
                 a.dq +
@@ -362,76 +373,6 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS) add_splits(backward
     write_dq<D>(a, z, index / z.heads, index % z.heads, tile, dq);
 }
 
-// ---- float32 ----
-
-// 64 rows a block, without tensor cores, as forward_float. KEYS: the rows are keys, queries pass by, and the sums
-// are dk and dv; otherwise the rows are queries, keys pass by, and the sum is dq. 7 products between the two, no
-// memory between them. Deterministic: one thread per sum, passing rows in order.
-template <int D, bool KEYS>
-__global__ void __launch_bounds__(FLOAT_THREADS, 1)
-    backward_float(float *dqkv, const float *dout, const float *qkv, const query_numbers *numbers,
-                   attention_sizes z, int padded) {
-    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8, group = z.heads / z.kv_heads;
-    const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS,
-              first = (int)(blockIdx.x % (unsigned)tiles) * FLOAT_ROWS;
-    const int index = (int)(blockIdx.x / (unsigned)tiles), columns = z.size + 4;
-    const int sequence = index / (KEYS ? z.kv_heads : z.heads), own = index % (KEYS ? z.kv_heads : z.heads);
-    const int kv = KEYS ? own : own / group;
-    float *rows = (float *)shared_memory, *rows_2 = rows + FLOAT_ROWS * columns; // q and dout, or k and v
-    float *passing = rows_2 + FLOAT_ROWS * columns, *passing_2 = passing + FLOAT_PASSING * columns;
-    float *weights = passing_2 + FLOAT_PASSING * columns, *dscores = weights + FLOAT_ROWS * FLOAT_WEIGHTS;
-    const float *key_rows = qkv + key_offset(z, sequence, 0, kv);
-    const int across = z.heads * z.size;
-    float sum[4][D / 8] = {}, sum_2[4][D / 8] = {};
-    for (int head = KEYS ? kv * group : own; head < (KEYS ? (kv + 1) * group : own + 1); head++) {
-        const float *query_rows = qkv + query_offset(z, sequence, 0, head);
-        const float *dout_rows = dout + ((int64_t)sequence * z.length * z.heads + head) * z.size;
-        const query_numbers *of_head = numbers + ((int64_t)sequence * z.heads + head) * padded;
-        if (KEYS && head == kv * group) {
-            float_rows(rows, key_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
-            float_rows(rows_2, key_rows + (int64_t)first * z.width + z.values, z.width, FLOAT_ROWS,
-                       z.length - first, z.size);
-        } else if (!KEYS) {
-            float_rows(rows, query_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
-            float_rows(rows_2, dout_rows + (int64_t)first * across, across, FLOAT_ROWS, z.length - first, z.size);
-        }
-        const int end = KEYS ? z.length : min(first + FLOAT_ROWS, z.length);
-        for (int at = KEYS ? first : 0; at < end; at += FLOAT_PASSING) {
-            __syncthreads();
-            const float *from = KEYS ? query_rows : key_rows, *from_2 = KEYS ? dout_rows : key_rows + z.values;
-            const int stride_2 = KEYS ? across : z.width;
-            float_rows(passing, from + (int64_t)at * z.width, z.width, FLOAT_PASSING, z.length - at, z.size);
-            float_rows(passing_2, from_2 + (int64_t)at * stride_2, stride_2, FLOAT_PASSING, z.length - at, z.size);
-            __syncthreads();
-            float p[4][4], ds[4][4];
-            float_scores(p, rows, passing, z.size, x, y);
-            float_scores(ds, rows_2, passing_2, z.size, x, y);
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    int row = first + y + 16 * i, other = at + x + 8 * j;
-                    int query = KEYS ? other : row, key = KEYS ? row : other;
-                    query_numbers n = of_head[query];
-                    p[i][j] = key <= query ? expf(fmaf(p[i][j], z.scale, -n.lse)) : 0;
-                    ds[i][j] = p[i][j] * (ds[i][j] - n.delta);
-                }
-            float_weights(dscores, ds, x, y);
-            if (KEYS)
-                float_weights(weights, p, x, y);
-            __syncwarp();
-            float_accumulate<D>(sum, dscores, passing, z.size, x, y);
-            if (KEYS)
-                float_accumulate<D>(sum_2, weights, passing_2, z.size, x, y);
-        }
-    }
-    const float ones[4] = {1, 1, 1, 1}, scales[4] = {z.scale, z.scale, z.scale, z.scale};
-    float *to = dqkv + (KEYS ? key_offset(z, sequence, first, kv) : query_offset(z, sequence, first, own));
-    float_write<D>(to, z.width, z.length - first, z.size, sum, scales, x, y);
-    if (KEYS)
-        float_write<D>(to + z.values, z.width, z.length - first, z.size, sum_2, ones, x, y);
-}
-
 // ---- the operation ----
 
 struct backward_call {
@@ -475,11 +416,10 @@ static size_t scratch_bytes(const struct attention_sizes *z, bool half) {
 size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
     if (!l->train || l->heads == 0)
         return 0;
-    struct attention_shape shape = {l->batch, l->length, l->heads, l->kv_heads, l->head_size};
     size_t most = 0;
-    for (int batch = 1; batch <= l->batch; batch++) { // fewer sequences may be split more
-        shape.batch = batch;
-        struct attention_sizes z = attention_sizes_of(&shape, l->models);
+    for (int sequences = 1; sequences <= l->models * l->batch; sequences++) { // fewer of them may be split more
+        struct attention_shape shape = {sequences, l->length, l->heads, l->kv_heads, l->head_size};
+        struct attention_sizes z = attention_sizes_of(&shape, 1);
         size_t bytes = scratch_bytes(&z, half);
         most = bytes > most ? bytes : most;
     }
@@ -522,9 +462,12 @@ template <int D> static void backward_of_size(const struct backward_call *c) {
     a.numbers = numbers;
     a.dq = (float *)((char *)numbers + numbers_bytes(z));
     a.splits = splits_of(z);
+    while (1 << a.split_bits < a.splits)
+        a.split_bits++;
     a.query_tiles = (int)(padded_length(z) / QUERY_TILE);
-    struct cuda_grid grid = {dim3(kv_heads * (unsigned)a.splits), backward_plan<D>::THREADS,
-                             backward_plan<D>::SHARED};
+    unsigned sequences = (unsigned)z->sequences, high = cuda_blocks(sequences, GRID_MOST);
+    struct cuda_grid grid = {dim3((unsigned)(z->kv_heads * a.splits), cuda_blocks(sequences, high), high),
+                             backward_plan<D>::THREADS, backward_plan<D>::SHARED};
     cuda_launch(c->s, "attention backward", backward_half<D>, grid, a, *z);
     if (a.splits == 1)
         return;

@@ -1,6 +1,7 @@
 // Causal attention forward, blockwise with a running softmax (Dao 2023, FlashAttention-2): out = softmax(q k^T /
 // sqrt(D)) v and the log-sum-exp of each row, without an S x S array.
 #include "attention.cuh"
+#include "attention_float.cuh"
 
 // ---- bfloat16 ----
 
@@ -107,10 +108,10 @@ __device__ __forceinline__ void weigh_keys(forward_rows<D> &r, float (&s)[2][4][
 // and weights stay in registers, keys that all its queries precede are left out.
 //
 // Floor: 4 D FLOPs per pair of a query and a key at the tensor cores' rate (mma.sync: about 0.6 of wgmma's on
-// sm_90), and one exponential per pair, 16 in a clock of a multiprocessor: 1.7 times as long as the products at
-// D = 8, half as long at D = 64. Memory: qkv once, out once (keys and values are read again by S / 128 blocks,
-// from L2: blocks of 64 heads are neighbours in the grid). Late queries, with the most keys, come first, so that
-// the chip ends evenly. Deterministic: a row's sums run over keys in order, in one warp.
+// sm_90), and one exponential per pair, 16 in a clock of a multiprocessor: three times as long as the products at
+// D = 8, as long at D = 32, half as long at D = 64. Memory: qkv once, out once (keys and values are read again by
+// S / 128 blocks, from L2: 64 heads are neighbours in the grid). Late queries, with the most keys, come first, so
+// that the chip ends evenly. Deterministic: a row's sums run over keys in order, in one warp.
 template <int D>
 __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     forward_half(bf16 *out, float *lse, const bf16 *qkv, attention_sizes z) {
@@ -138,7 +139,6 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
         r.sum[i / 2][i % 2] = 0;
         r.reference[i / 2][i % 2] = -INFINITY;
     }
-    const float scale = z.scale * LOG2_E;
     const int queries = query_tile + warp * 32 * row_size + lane_a<D>(lane);
     uint32_t query[forward_keeps_queries<D> ? steps_of<D> : 1][2][4];
     if (forward_keeps_queries<D>) {
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
                         load_a<D>(query[0][m], queries, m, k);
                 multiply_rows<D, 2, 4>(s, query[forward_keeps_queries<D> ? k : 0], key_rows + lane_b<D>(lane), k);
             }
-            weigh_keys<D>(r, s, row, key + unit, scale, key_rows + tile_bytes + lane_b_rows<D>(lane), lane);
+            weigh_keys<D>(r, s, row, key + unit, z.scale_2, key_rows + tile_bytes + lane_b_rows<D>(lane), lane);
         }
     }
     if (row >= z.length)
@@ -199,76 +199,6 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
         }
     write_rows<D, 2>(out + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size, z.heads * z.size,
                      z.length - row, z.size, query_tile + warp * 32 * row_size, r.out, inverse, lane);
-}
-
-// ---- float32 ----
-
-// The same in float32 without tensor cores: 64 queries of one head a block, 32 keys at a time (attention.cuh has
-// the threads' layout). Floor: 2 D fused multiply-adds per pair at the float32 rate. Deterministic: keys in order,
-// one thread per sum.
-template <int D>
-__global__ void __launch_bounds__(FLOAT_THREADS, 2)
-    forward_float(float *out, float *lse, const float *qkv, attention_sizes z) {
-    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8;
-    const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS;
-    const int first = (tiles - 1 - (int)(blockIdx.x % (unsigned)tiles)) * FLOAT_ROWS;
-    const int sequence = (int)(blockIdx.x / (unsigned)tiles) / z.heads;
-    const int head = (int)(blockIdx.x / (unsigned)tiles) % z.heads, kv = head / (z.heads / z.kv_heads);
-    const float *keys = qkv + key_offset(z, sequence, 0, kv);
-    const float *values = keys + z.values;
-    float *query_tile = (float *)shared_memory, *key_tile = query_tile + FLOAT_ROWS * (z.size + 4);
-    float *value_tile = key_tile + FLOAT_PASSING * (z.size + 4);
-    float *weights = value_tile + FLOAT_PASSING * (z.size + 4);
-    float sum[4][D / 8] = {}, total[4] = {}, most[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    float_rows(query_tile, qkv + query_offset(z, sequence, first, head), z.width, FLOAT_ROWS, z.length - first,
-               z.size);
-    const int last = min(first + FLOAT_ROWS, z.length);
-    for (int key = 0; key < last; key += FLOAT_PASSING) {
-        __syncthreads();
-        float_rows(key_tile, keys + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
-        float_rows(value_tile, values + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
-        __syncthreads();
-        float s[4][4];
-        float_scores(s, query_tile, key_tile, z.size, x, y);
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float highest = most[i];
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                s[i][j] = key + x + 8 * j <= first + y + 16 * i ? s[i][j] * z.scale : -INFINITY;
-                highest = fmaxf(highest, s[i][j]);
-            }
-#pragma unroll
-            for (int mask = 1; mask < 8; mask *= 2)
-                highest = fmaxf(highest, __shfl_xor_sync(0xffffffffu, highest, mask));
-            float factor = expf(most[i] - highest); // finite: all rows see key 0
-            most[i] = highest;
-            total[i] *= factor;
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                s[i][j] = expf(s[i][j] - highest);
-                total[i] += s[i][j];
-            }
-#pragma unroll
-            for (int j = 0; j < D / 8; j++)
-                sum[i][j] *= factor;
-        }
-        float_weights(weights, s, x, y);
-        __syncwarp();
-        float_accumulate<D>(sum, weights, value_tile, z.size, x, y);
-    }
-    float inverse[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-#pragma unroll
-        for (int mask = 1; mask < 8; mask *= 2)
-            total[i] += __shfl_xor_sync(0xffffffffu, total[i], mask);
-        inverse[i] = 1 / total[i];
-        if (lse && x == 0 && first + y + 16 * i < z.length)
-            lse[((int64_t)sequence * z.heads + head) * z.length + first + y + 16 * i] = most[i] + logf(total[i]);
-    }
-    float_write<D>(out + (((int64_t)sequence * z.length + first) * z.heads + head) * z.size, z.heads * z.size,
-                   z.length - first, z.size, sum, inverse, x, y);
 }
 
 // ---- the operation ----

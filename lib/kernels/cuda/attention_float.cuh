@@ -1,0 +1,229 @@
+// Attention in float32, without tensor cores: for checking the models against a CPU, not for speed.
+//
+// A block has 64 rows (queries or keys) against tiles of 32 that pass by, with 128 threads.
+// Thread 8 y + x computes rows y + 16 i (i < 4) against passing rows x + 8 j (j < 4), and of the results that it
+// accumulates columns x + 8 j. Rows take D + 4 floats: 16-byte reads of eight rows touch all banks once.
+#ifndef TACIT_KERNELS_CUDA_ATTENTION_FLOAT_CUH
+#define TACIT_KERNELS_CUDA_ATTENTION_FLOAT_CUH
+
+#include "attention.cuh"
+
+enum { FLOAT_ROWS = 64, FLOAT_PASSING = 32, FLOAT_THREADS = 128, FLOAT_WEIGHTS = FLOAT_PASSING + 4 };
+
+__device__ __forceinline__ void float_rows(float *to, const float *from, int stride, int count, int rows,
+                                           int size) {
+    for (int i = (int)threadIdx.x; i < count * (size / 4); i += FLOAT_THREADS) {
+        int row = i / (size / 4), column = i % (size / 4) * 4;
+        elements<float, 4> e = {};
+        if (row < rows)
+            e = *(const elements<float, 4> *)(from + row * stride + column);
+        *(elements<float, 4> *)(to + row * (size + 4) + column) = e;
+    }
+}
+
+// c[i][j] = row y + 16 i of a times row x + 8 j of b
+__device__ __forceinline__ void float_scores(float c[4][4], const float *a, const float *b, int size, int x,
+                                             int y) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            c[i][j] = 0;
+#pragma unroll 1
+    for (int d = 0; d < size; d += 4) {
+        float u[4][4], v[4][4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            load<float, 4>(u[i], a + (y + 16 * i) * (size + 4) + d);
+            load<float, 4>(v[i], b + (x + 8 * i) * (size + 4) + d);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    c[i][j] = fmaf(u[i][e], v[j][e], c[i][j]);
+    }
+}
+
+// Weights of rows y + 16 i to shared memory; their readers are in the same warp.
+__device__ __forceinline__ void float_weights(float *to, const float c[4][4], int x, int y) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            to[(y + 16 * i) * FLOAT_WEIGHTS + x + 8 * j] = c[i][j];
+}
+
+// sum[i][j] += weights of row y + 16 i times column x + 8 j of the passing rows
+template <int D>
+__device__ __forceinline__ void float_accumulate(float sum[4][D / 8], const float *weights, const float *b,
+                                                 int size, int x, int y) {
+#pragma unroll 1
+    for (int k = 0; k < FLOAT_PASSING; k += 4) {
+        float w[4][4];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            load<float, 4>(w[i], weights + (y + 16 * i) * FLOAT_WEIGHTS + k);
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+#pragma unroll
+            for (int j = 0; j < D / 8; j++) {
+                float v = D == 8 || x + 8 * j < size ? b[(k + e) * (size + 4) + x + 8 * j] : 0;
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    sum[i][j] = fmaf(w[i][e], v, sum[i][j]);
+            }
+    }
+}
+
+template <int D>
+__device__ __forceinline__ void float_write(float *to, int stride, int rows, int size, const float sum[4][D / 8],
+                                            const float factor[4], int x, int y) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < D / 8; j++)
+            if (y + 16 * i < rows && x + 8 * j < size)
+                to[(y + 16 * i) * stride + x + 8 * j] = sum[i][j] * factor[i];
+}
+
+// The same in float32 without tensor cores: 64 queries of one head a block, 32 keys at a time (attention.cuh has
+// the threads' layout). Floor: 2 D fused multiply-adds per pair at the float32 rate. Deterministic: keys in order,
+// one thread per sum.
+template <int D>
+__global__ void __launch_bounds__(FLOAT_THREADS, 2)
+    forward_float(float *out, float *lse, const float *qkv, attention_sizes z) {
+    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8;
+    const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS;
+    const int first = (tiles - 1 - (int)(blockIdx.x % (unsigned)tiles)) * FLOAT_ROWS;
+    const int sequence = (int)(blockIdx.x / (unsigned)tiles) / z.heads;
+    const int head = (int)(blockIdx.x / (unsigned)tiles) % z.heads, kv = head / (z.heads / z.kv_heads);
+    const float *keys = qkv + key_offset(z, sequence, 0, kv);
+    const float *values = keys + z.values;
+    float *query_tile = (float *)shared_memory, *key_tile = query_tile + FLOAT_ROWS * (z.size + 4);
+    float *value_tile = key_tile + FLOAT_PASSING * (z.size + 4);
+    float *weights = value_tile + FLOAT_PASSING * (z.size + 4);
+    float sum[4][D / 8] = {}, total[4] = {}, most[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    float_rows(query_tile, qkv + query_offset(z, sequence, first, head), z.width, FLOAT_ROWS, z.length - first,
+               z.size);
+    const int last = min(first + FLOAT_ROWS, z.length);
+    for (int key = 0; key < last; key += FLOAT_PASSING) {
+        __syncthreads();
+        float_rows(key_tile, keys + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
+        float_rows(value_tile, values + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
+        __syncthreads();
+        float s[4][4];
+        float_scores(s, query_tile, key_tile, z.size, x, y);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float highest = most[i];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                s[i][j] = key + x + 8 * j <= first + y + 16 * i ? s[i][j] * z.scale : -INFINITY;
+                highest = fmaxf(highest, s[i][j]);
+            }
+#pragma unroll
+            for (int mask = 1; mask < 8; mask *= 2)
+                highest = fmaxf(highest, __shfl_xor_sync(0xffffffffu, highest, mask));
+            float factor = expf(most[i] - highest); // finite: all rows see key 0
+            most[i] = highest;
+            total[i] *= factor;
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                s[i][j] = expf(s[i][j] - highest);
+                total[i] += s[i][j];
+            }
+#pragma unroll
+            for (int j = 0; j < D / 8; j++)
+                sum[i][j] *= factor;
+        }
+        float_weights(weights, s, x, y);
+        __syncwarp();
+        float_accumulate<D>(sum, weights, value_tile, z.size, x, y);
+    }
+    float inverse[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+#pragma unroll
+        for (int mask = 1; mask < 8; mask *= 2)
+            total[i] += __shfl_xor_sync(0xffffffffu, total[i], mask);
+        inverse[i] = 1 / total[i];
+        if (lse && x == 0 && first + y + 16 * i < z.length)
+            lse[((int64_t)sequence * z.heads + head) * z.length + first + y + 16 * i] = most[i] + logf(total[i]);
+    }
+    float_write<D>(out + (((int64_t)sequence * z.length + first) * z.heads + head) * z.size, z.heads * z.size,
+                   z.length - first, z.size, sum, inverse, x, y);
+}
+
+// 64 rows a block, without tensor cores, as forward_float. KEYS: the rows are keys, queries pass by, and the sums
+// are dk and dv; otherwise the rows are queries, keys pass by, and the sum is dq. 7 products between the two, no
+// memory between them. Deterministic: one thread per sum, passing rows in order.
+template <int D, bool KEYS>
+__global__ void __launch_bounds__(FLOAT_THREADS, 1)
+    backward_float(float *dqkv, const float *dout, const float *qkv, const query_numbers *numbers,
+                   attention_sizes z, int padded) {
+    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8, group = z.heads / z.kv_heads;
+    const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS,
+              first = (int)(blockIdx.x % (unsigned)tiles) * FLOAT_ROWS;
+    const int index = (int)(blockIdx.x / (unsigned)tiles), columns = z.size + 4;
+    const int sequence = index / (KEYS ? z.kv_heads : z.heads), own = index % (KEYS ? z.kv_heads : z.heads);
+    const int kv = KEYS ? own : own / group;
+    float *rows = (float *)shared_memory, *rows_2 = rows + FLOAT_ROWS * columns; // q and dout, or k and v
+    float *passing = rows_2 + FLOAT_ROWS * columns, *passing_2 = passing + FLOAT_PASSING * columns;
+    float *weights = passing_2 + FLOAT_PASSING * columns, *dscores = weights + FLOAT_ROWS * FLOAT_WEIGHTS;
+    const float *key_rows = qkv + key_offset(z, sequence, 0, kv);
+    const int across = z.heads * z.size;
+    float sum[4][D / 8] = {}, sum_2[4][D / 8] = {};
+    for (int head = KEYS ? kv * group : own; head < (KEYS ? (kv + 1) * group : own + 1); head++) {
+        const float *query_rows = qkv + query_offset(z, sequence, 0, head);
+        const float *dout_rows = dout + ((int64_t)sequence * z.length * z.heads + head) * z.size;
+        const query_numbers *of_head = numbers + ((int64_t)sequence * z.heads + head) * padded;
+        if (KEYS && head == kv * group) {
+            float_rows(rows, key_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
+            float_rows(rows_2, key_rows + (int64_t)first * z.width + z.values, z.width, FLOAT_ROWS,
+                       z.length - first, z.size);
+        } else if (!KEYS) {
+            float_rows(rows, query_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
+            float_rows(rows_2, dout_rows + (int64_t)first * across, across, FLOAT_ROWS, z.length - first, z.size);
+        }
+        const int end = KEYS ? z.length : min(first + FLOAT_ROWS, z.length);
+        for (int at = KEYS ? first : 0; at < end; at += FLOAT_PASSING) {
+            __syncthreads();
+            const float *from = KEYS ? query_rows : key_rows, *from_2 = KEYS ? dout_rows : key_rows + z.values;
+            const int stride_2 = KEYS ? across : z.width;
+            float_rows(passing, from + (int64_t)at * z.width, z.width, FLOAT_PASSING, z.length - at, z.size);
+            float_rows(passing_2, from_2 + (int64_t)at * stride_2, stride_2, FLOAT_PASSING, z.length - at, z.size);
+            __syncthreads();
+            float p[4][4], ds[4][4];
+            float_scores(p, rows, passing, z.size, x, y);
+            __syncwarp(); // the products one after the other: registers would not suffice
+            float_scores(ds, rows_2, passing_2, z.size, x, y);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    int row = first + y + 16 * i, other = at + x + 8 * j;
+                    int query = KEYS ? other : row, key = KEYS ? row : other;
+                    query_numbers n = of_head[query];
+                    p[i][j] = key <= query ? expf(fmaf(p[i][j], z.scale, -n.lse)) : 0;
+                    ds[i][j] = p[i][j] * (ds[i][j] - n.delta);
+                }
+            float_weights(dscores, ds, x, y);
+            if (KEYS)
+                float_weights(weights, p, x, y);
+            __syncwarp();
+            float_accumulate<D>(sum, dscores, passing, z.size, x, y);
+            if (KEYS)
+                float_accumulate<D>(sum_2, weights, passing_2, z.size, x, y);
+        }
+    }
+    const float ones[4] = {1, 1, 1, 1}, scales[4] = {z.scale, z.scale, z.scale, z.scale};
+    float *to = dqkv + (KEYS ? key_offset(z, sequence, first, kv) : query_offset(z, sequence, first, own));
+    float_write<D>(to, z.width, z.length - first, z.size, sum, scales, x, y);
+    if (KEYS)
+        float_write<D>(to + z.values, z.width, z.length - first, z.size, sum_2, ones, x, y);
+}
+
+#endif
