@@ -30,11 +30,12 @@ def attempt(o, c, batch, how):
     torch._dynamo.reset()
     result = {"batch": batch, "compile": how, "pairs_per_second": None}
     try:
-        with torch.device(o.device), torch.inference_mode():
+        with torch.device(o.device):
             model = peer.Model(c, o.length).to(torch.bfloat16).eval()
+        with torch.no_grad():
             routers = [[torch.randn_like(p).mul_(c.std) for p in model.parameters()] for _ in range(o.models)]
             score = model.score if how == "none" else torch.compile(model.score, dynamic=False, mode=how)
-            batches = torch.randint(c.vocab, (max(1, o.sequences // batch), batch, o.length))
+            batches = torch.randint(c.vocab, (max(1, o.sequences // batch), batch, o.length), device=o.device)
 
             def whole():
                 for router in routers:
