@@ -112,10 +112,10 @@ __device__ __forceinline__ uint32_t scan_rows(uint32_t *counts, uint32_t *order,
 // A stable counting sort of one set of tokens: order[starts[t] .. starts[t+1]) are the rows with token t,
 // ascending. Tokens outside the vocabulary are left out. Each block owns 1 << bits tokens and reads all R tokens
 // twice (counting, placing), each of its warps an equal section of the rows; where its range begins it knows by
-// counting the smaller tokens, so blocks need nothing of each other. Bytes: 8 R V / 2^bits from L2 (V = 32000: 125
-// blocks, 131 MB for R = 128k, about 30 us), which is less than a radix sort's passes cost in launches, and needs
-// scratch for its result only. Groups of 32 rows without a token of the range, which are the most of them then,
-// cost one ballot. Shared: counts[warp][1 << bits], ends[1 << bits], below[warp].
+// counting the smaller tokens, so blocks need nothing of each other, one launch does it, and scratch holds the
+// result only. The price is 8 R V / 2^bits bytes from L2: 131 MB for V = 32000 and R = 128k, beside 4 R H bytes of
+// dx from memory (537 MB at H = 1024). Groups of 32 rows without a token of the range, which are the most of them
+// then, cost one ballot. Shared: counts[warp][1 << bits], ends[1 << bits], below[warp].
 __global__ void __launch_bounds__(32 * SORT_WARPS, 1)
     embed_sort(uint32_t *orders, uint32_t *all_starts, const uint32_t *all_tokens, size_t token_stride,
                uint32_t rows, uint32_t vocab, int bits) {
