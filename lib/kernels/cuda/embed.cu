@@ -333,10 +333,9 @@ __device__ __forceinline__ void add_token(const struct embed_gradient *q, uint32
 }
 
 // The same for tokens of more rows (a space makes a sixth of a byte vocabulary): a chain of dependent additions,
-// so what limits it is the latency of one addition (about 6 cycles a row: 20,000 rows take 70 us) as long as the
-// rows wait in shared memory. A block takes MANY_COLUMNS columns and of the positions that are multiples of
-// FEW_ROWS each MANY_BLOCKS-th: a token of more rows covers one of them at least, and the first one that it covers
-// says whose it is.
+// so what limits it is the latency of one addition for each row, as long as the rows wait in shared memory. A
+// block takes MANY_COLUMNS columns and of the positions that are multiples of FEW_ROWS each MANY_BLOCKS-th: a
+// token of more rows covers one of them at least, and the first one that it covers says whose it is.
 template <int N> __global__ void __launch_bounds__(MANY_THREADS, 4) embed_add_many(struct embed_gradient q) {
     choose_model(&q);
     uint32_t lane = threadIdx.x % 32, column = blockIdx.x * MANY_COLUMNS, count = q.starts[q.vocab];
