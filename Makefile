@@ -255,6 +255,18 @@ TESTS_EMULATED = $(if $(and $(or $(filter %cuda.bats,$(TESTS)),$(if $(TESTS),,al
 test: all unit $(HELPER_BINARIES) $(FAULT_BINARIES) $(FUZZ_REPLAYS) $(TESTS_EMULATED)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run $(TESTS)
 
+# Everything that checks the backend on a GPU in one folder, for any x86-64 processor with AVX2, and the run there,
+# which needs neither compiler nor network: carry $(GPU_TEST) along and `make test-gpu` (or run it) on the machine.
+GPU_TEST ?= $(BIN)/gpu-test
+GPU_BUILD := $(BUILD)-gpu
+.PHONY: test-gpu test-gpu-build
+test-gpu-build: $(CUDA_BACKEND)
+	+@$(MAKE) --no-print-directory all unit $(GPU_BUILD)/test/mkstream BUILD=$(GPU_BUILD) BIN=$(GPU_BUILD)/bin CUDA=0 ARCH=x86-64-v3
+	@bash test/gpu/collect $(abspath $(GPU_TEST)) $(abspath $(GPU_BUILD)/bin) $(abspath $(GPU_BUILD)) $(abspath $(CUDA_BACKEND))
+test-gpu:
+	+@[ -x $(GPU_TEST)/run ] || $(MAKE) --no-print-directory test-gpu-build
+	@$(GPU_TEST)/run
+
 # The whole suite again under AddressSanitizer and UndefinedBehaviorSanitizer.
 asan:
 	+@$(MAKE) --no-print-directory test OPT=-O1 ARCH=x86-64-v3 CUDA=0 \
@@ -392,7 +404,7 @@ uninstall:
 	$(Q)rm -rf "$(STAGE)/include/tacit" "$(STAGE)/share/doc/tacit"
 
 clean:
-	rm -rf build build-fuzz build-asan build-asan-fuzz bin bench/out
+	rm -rf build build-fuzz build-asan build-asan-fuzz build-gpu bin bench/out
 
 # ---- pipelines ----------------------------------------------------------------------------------------------
 
@@ -404,7 +416,9 @@ help:
 ## Building
 ##   make                 every tool into bin/, its manual into BUILD/man
 ##   make deps            install what is missing (apt), or name the command
+##   make emulated        the CUDA backend for a processor, and programs beside it that use it
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
+##   make test-gpu        check the CUDA backend on this machine's GPU; make test-gpu-build makes its folder anew
 ##   make faults          every allocation, read, write, ... of every tool fails once (minutes)
 ##   make asan            the test suite under AddressSanitizer and UBSan
 ##   make kill-campaign   kill -9 every pipeline stage, KILLS=20 times, and compare the results

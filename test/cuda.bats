@@ -61,9 +61,12 @@ losses() {
     jq -r 'select(.loss) | .loss' "$1"
 }
 
-# farthest LOG LOG: the largest difference of their losses
-farthest() {
-    paste <(losses "$1") <(losses "$2") | awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= m)) m = d } END { if (!NR) exit 1; print m }'
+# close FILE FILE TOLERANCE: two columns of numbers, of one length
+close() {
+    paste "$1" "$2" | awk -v t="$3" '
+        NF != 2 { print "line " NR ": " $0; exit bad = 1 }
+        { d = $1 - $2; if (d < 0) d = -d; if (!(d <= t)) { print "line " NR ": " $0; exit bad = 1 } }
+        END { if (!NR) { print "empty"; bad = 1 } exit bad }' >&2
 }
 
 @test "train --device cuda: the loss curve is the CPU's, in float32 and bfloat16, and comes out the same twice" {
@@ -77,8 +80,8 @@ farthest() {
         same_weights $dtype again.$dtype
         rm -r cpu
     done
-    assert_close "$(farthest f32.log cpu.log)" 0 2e-5
-    assert_close "$(farthest bf16.log cpu.log)" 0 0.02
+    close <(losses f32.log) <(losses cpu.log) 2e-5
+    close <(losses bf16.log) <(losses cpu.log) 0.02
     assert_equal "$(jq -r .device bf16/state.json)" "cuda (bf16, emulated device)"
 }
 
@@ -104,15 +107,13 @@ farthest() {
     for compute in f32:1e-5 bf16:0.05; do
         tolerance=${compute#*:} compute=${compute%:*}
         route --device cuda --compute $compute --per-token -m "$data/m1" "$data/a.tok" -o cuda.lp
-        assert_equal "$(view cuda.lp | wc -l)" "$(view cpu.lp | wc -l)"
-        assert_close "$(paste <(view cpu.lp | jq '.logprobs[]') <(view cuda.lp | jq '.logprobs[]') |
-            awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > m) m = d } END { print NR < 1000 ? "few" : m }')" 0 $tolerance
+        close <(view --json cpu.lp | jq '.logprobs[]') <(view --json cuda.lp | jq '.logprobs[]') $tolerance
     done
     route --device cuda --compute f32 -m "$data/m0" -m "$data/m1" -m "$data/m2" "$data/a.tok" -o all.scr
     local i
     for i in 0 1 2; do
         route --device cuda --compute f32 -m "$data/m$i" "$data/a.tok" -o one.scr
-        assert_equal "$(view one.scr | jq -c '.scores[0]')" "$(view all.scr | jq -c ".scores[$i]")"
+        close <(view --json all.scr | jq ".scores[$i]") <(view --json one.scr | jq '.scores[0]') 1e-6
     done
 }
 
@@ -198,4 +199,21 @@ farthest() {
 
 assert_match_text() {
     grep -qE "$2" <<<"$1" || { printf 'got: %s\n' "$1" >&2; return 1; }
+}
+
+# ---- on a GPU ----
+
+# Its runner, from a folder as it would be carried; the emulated device is its GPU.
+@test "make test-gpu: one folder has everything, and its runner ends with a count" {
+    emulated
+    bash "$root/test/gpu/collect" "$T/gpu-test" "$bin" "$build" "$build/emulated/libtacit-cuda.so"
+    run env -i HOME="$HOME" PATH=/usr/bin:/bin EMULATE_MEMORY=1000000000 "$T/gpu-test/run" --quick
+    printf '%s\n' "$output"
+    assert_exit 0
+    assert_match '^device   cuda \(bf16, emulated device\)$'
+    assert_match '^[1-9][0-9]* passed, 0 failed, [0-9]+ skipped$'
+    EMULATE_DEVICES=0 run "$T/gpu-test/run" --quick
+    assert_exit 1
+    assert_line "no CUDA-capable device is detected"
+    assert_line "0 passed, 1 failed, 0 skipped"
 }

@@ -29,7 +29,7 @@
 //   EMULATE_ORDER=forward|backward|random:SEED  which thread, warp and block runs first. Asynchronous copies are
 //                       carried out as late as a wait allows (forward), at once (backward), either (random)
 //   EMULATE_DEVICES=N   devices there are (1; 0: none)
-//   EMULATE_MEMORY=B    bytes of each device's memory (17179869184)
+//   EMULATE_MEMORY=B    bytes of each device's memory (4294967296)
 //   EMULATE_CAPABILITY=M.m  8.0 by default: the least shared memory of the chips that are served
 //   EMULATE_DRIVER=V    the CUDA version of the driver, 13000 by default; less than 13000 is too old
 #ifndef TACIT_EMULATE_H

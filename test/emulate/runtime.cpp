@@ -19,6 +19,10 @@ static size_t number_of(const char *name, size_t otherwise) {
     return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static size_t memory_there() {
+    return number_of("EMULATE_MEMORY", (size_t)4 << 30);
+}
+
 // ---- errors ----
 
 static thread_local cudaError_t latest;
@@ -155,7 +159,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int device)
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     *properties = {};
     snprintf(properties->name, sizeof properties->name, "emulated device");
-    properties->totalGlobalMem = number_of("EMULATE_MEMORY", (size_t)16 << 30);
+    properties->totalGlobalMem = memory_there();
     cudaDeviceGetAttribute(&properties->multiProcessorCount, cudaDevAttrMultiProcessorCount, device);
     properties->sharedMemPerBlockOptin = (size_t)shared_most();
     properties->major = (int)capability();
@@ -384,7 +388,7 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
         status = outside_capture();
     if (status != cudaSuccess)
         return status;
-    size_t most = number_of("EMULATE_MEMORY", (size_t)16 << 30);
+    size_t most = memory_there();
     if (bytes > most || memory.used > most - bytes)
         return result(cudaErrorMemoryAllocation);
 #ifdef __SANITIZE_ADDRESS__
@@ -443,7 +447,7 @@ cudaError_t cudaFreeHost(void *p) {
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *whole) {
     locked l(lock);
-    *whole = number_of("EMULATE_MEMORY", (size_t)16 << 30);
+    *whole = memory_there();
     *available = *whole - memory.used;
     return started();
 }
