@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -21,8 +22,9 @@
 enum { FOLDERS_MOST = 8, PIPE_OFFSET = 1 };
 
 static int input = -1, output = -1, standard_input = -1; // memory files; which one standard input is
-static char folders[FOLDERS_MOST][64], *links[FOLDERS_MOST];
+static char folders[FOLDERS_MOST][64], *names[FOLDERS_MOST];
 static int folder_count;
+static const char memory_folder[] = "/dev/shm"; // where there is one: its files cost least
 
 // ---- standard input and output ----
 
@@ -165,9 +167,9 @@ size_t ZSTD_freeDCtx(ZSTD_DCtx *context) {
 
 static void remove_folders(void) {
     for (int i = 0; i < folder_count; i++) {
-        unlink(links[i]);
+        unlink(names[i]);
         rmdir(folders[i]);
-        free(links[i]);
+        free(names[i]);
     }
 }
 
@@ -176,21 +178,30 @@ const char *fuzz_folder(const char *name) {
         atexit(remove_folders);
     REQUIRE(folder_count < FOLDERS_MOST);
     char *folder = folders[folder_count];
-    const char *place = getenv("TMPDIR");
+    const char *place = access(memory_folder, W_OK) == 0 ? memory_folder : getenv("TMPDIR");
     snprintf(folder, sizeof folders[0], "%s/fuzz.XXXXXX", place && strlen(place) < 40 ? place : "/tmp");
     REQUIRE(mkdtemp(folder));
-    char *link = links[folder_count++] = string_format("%s/%s", folder, name);
-    REQUIRE(link && symlink("/proc/self/fd/0", link) == 0);
+    char *path = names[folder_count] = string_format("%s/%s", folder, name);
+    REQUIRE(path);
+    if (folder_count++ > 0) {
+        REQUIRE(link(names[0], path) == 0);
+        return folder;
+    }
+    REQUIRE(input < 0); // or it were another file
+    input = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    REQUIRE(input >= 0);
     return folder;
 }
 
 // ---- bytes ----
 
+bool fuzz_replay;
+
 bool fuzz_one_in(unsigned n, const uint8_t *data, size_t size) {
-    unsigned sum = 0;
-    for (size_t i = 0; i < size; i++)
-        sum = sum * 31 + data[i];
-    return sum / 7 % n == 0;
+    uint64_t sum = size;
+    for (; size > 0; data += 8, size -= size < 8 ? size : 8)
+        sum = (sum ^ load_le(data, size < 8 ? (int)size : 8)) * 0x9e3779b97f4a7c15u;
+    return fuzz_replay || (sum >> 32) % n == 0;
 }
 
 uint8_t *fuzz_copy(const uint8_t *data, size_t size) {
