@@ -67,6 +67,12 @@ static int make_ready(void *context) {
     return frame_decode(&a->frame, &s->header, &a->bytes, s->domains.count, a->zstd);
 }
 
+static int make_ready_and_count(void *context) {
+    int code = make_ready(context);
+    stream_count_frame(context);
+    return code;
+}
+
 int ahead_take(struct stream *s) {
     struct ahead *a = &s->ahead;
     int code;
@@ -105,7 +111,7 @@ void ahead_start(struct stream *s) {
         return;
     a->number = n;
     a->decoding = true;
-    background_start(a->decoder, make_ready, s);
+    background_start(a->decoder, make_ready_and_count, s);
 }
 
 void ahead_release(struct ahead *a) {

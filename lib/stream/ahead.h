@@ -31,8 +31,8 @@ struct ahead {
 // Put frame s->next_frame in hand, whose names start behind those of s->domains; on a pipe it may be the end frame
 // (s->ahead.bytes tells), which is then still to be read. s->ahead.offset is its place, also on failure.
 int ahead_take(struct stream *s);
-// The frame in hand is going to be used: start on the one behind it, if there is one that is wanted. Until the
-// next ahead_take() a thread may read what s holds, except for s->frame; none of it may change.
+// The frame in hand is going to be used: start on the one behind it, if there is one that is wanted, and then
+// count the one in hand. Until the next ahead_take() a thread may read what s holds; none of it may change.
 void ahead_start(struct stream *s);
 void ahead_release(struct ahead *a);
 

@@ -51,5 +51,6 @@ void frame_release(struct frame *f);
 
 // Append the columns of n records; `domain` of each is the file's index.
 int frame_encode_columns(struct buffer *out, const struct record *records, uint32_t n);
+size_t frame_columns_most(uint32_t n); // bytes that it may append
 
 #endif

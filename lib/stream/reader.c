@@ -77,16 +77,19 @@ int stream_decode_frame(const struct stream *s, uint64_t n, struct frame *f, ZST
     return code == OK ? domains_compare(&s->end.domains, s->end.domains_before[n], f->names) : code;
 }
 
-// Content digest and totals of the frame in hand.
-static void count_frame(struct stream *s) {
+void stream_count_frame(struct stream *s) {
     const struct frame *f = &s->frame;
+    struct content content = {.state = s->content};
     struct record r;
+    if (!atomic_exchange(&s->uncounted, false))
+        return;
     for (uint32_t i = 0; i < f->records; i++) {
         frame_record(f, &s->header, i, &r);
-        content_record(s->content, &r, r.domain, frame_payload_size(f, i));
+        content_record(&content, &r, r.domain, frame_payload_size(f, i));
         s->totals.predicted += r.predicted;
         s->totals.bytes += r.bytes;
     }
+    content_flush(&content);
     s->totals.sequences += f->records;
 }
 
@@ -151,15 +154,16 @@ static int next_file_frame(struct stream *s) {
 
 // Load the next frame; ended where there is none.
 static int next_frame(struct stream *s) {
+    stream_count_frame(s);
     s->at = 0;
-    s->frame.records = 0; // the frame in hand goes
     int code = s->seekable ? next_file_frame(s) : next_pipe_frame(s);
-    if (code != OK || s->ended)
+    if (code != OK || s->ended) {
+        s->frame.records = 0; // the frame in hand is used up
         return code;
+    }
     s->next_frame++;
+    atomic_store(&s->uncounted, s->complete);
     ahead_start(s);
-    if (s->complete)
-        count_frame(s);
     return OK;
 }
 

@@ -5,6 +5,8 @@
 #include "stream/ahead.h"
 #include "stream/source.h"
 
+#include <stdatomic.h>
+
 struct cached_frame; // random access, cache.c
 
 struct stream {
@@ -24,6 +26,7 @@ struct stream {
     uint64_t next_frame, ordinal, begin, stop;
     XXH3_state_t *content, *index; // running digest of the content, and (a pipe) hash of the index entries
     struct totals totals;
+    atomic_bool uncounted; // the frame in hand is still to be added to them
 
     struct domains domains; // a pipe's, so far
     bool has_end;
@@ -37,6 +40,9 @@ struct stream {
 int stream_failed(struct stream *s, int code, uint64_t frame, uint64_t byte);
 // Find header, end frame and index of a mapped file, or the header of a pipe.
 int stream_open_source(struct stream *s);
+// Add the frame in hand to content digest and totals, where that is still to be done: by the reading thread before
+// it takes the next frame, or by the one that decodes ahead, whichever has the time first.
+void stream_count_frame(struct stream *s);
 // Verify what follows the data frames; `b` is the end frame at the current position.
 int stream_read_end(struct stream *s, const struct frame_bytes *b);
 // Read, verify and decode data frame n of a seekable stream; any thread may do it, with a context of its own.

@@ -6,6 +6,7 @@
 #include "stream/frame.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +19,16 @@ struct domain_map {
     uint32_t *indices;
 };
 
-// A frame on its way out: its raw content behind the room for its header, and what the index will say of it.
+// A frame on its way out: room for its header and the payloads, to be followed by its columns and names; and what
+// the index will say of it.
 struct leaving {
-    struct buffer raw;
+    struct buffer raw, names;
+    struct record *records;
+    uint32_t record_capacity;
     struct frame_header header;
     struct index_entry entry;
     bool pending;
+    atomic_bool uncounted; // its records are still to be added to the content digest
 };
 
 struct stream_writer {
@@ -47,12 +52,12 @@ struct stream_writer {
 
     struct record *records; // of the frame under construction; domain is the file's number
     uint32_t record_count, record_capacity;
-    struct buffer frame; // its header and payload, and when it closes its columns
+    struct buffer frame; // room for its header, and the payloads
     struct buffer index;
     uint64_t frames;
 
-    // While records gather in one frame, a thread compresses, hashes and writes the one before (where there are
-    // enough of them). Until end_leaving() it has these, and zstd, out and position.
+    // While records gather in one frame, a thread encodes, compresses, hashes and writes the one before (where
+    // there are enough of them). Until end_leaving() it has these, and zstd, out and position.
     struct background *thread;
     struct leaving leaving;
     struct buffer stored; // header and compressed content
@@ -168,12 +173,38 @@ static int write_frame(struct stream_writer *w, struct buffer *raw, struct frame
     return code == OK ? write_bytes(w, out->data, out->size) : code;
 }
 
+// Add the records of the frame on its way out to the content digest: the thread does it when the frame is written,
+// or the caller when the next one is full, whichever comes first.
+static void count_leaving(struct stream_writer *w) {
+    struct leaving *l = &w->leaving;
+    struct content content = {.state = w->content};
+    if (!atomic_exchange(&l->uncounted, false))
+        return;
+    const uint8_t *payload = l->raw.data + FRAME_HEADER_SIZE;
+    for (uint32_t i = 0; i < l->header.records; i++) {
+        struct record *r = &l->records[i];
+        size_t size = (size_t)payload_size(&w->header, payload_count(&w->header, r->first, r->predicted));
+        r->payload = payload;
+        content_record(&content, r, r->domain, size);
+        payload += size;
+    }
+    content_flush(&content);
+}
+
 static int write_leaving(void *context) {
     struct stream_writer *w = context;
     struct leaving *l = &w->leaving;
     uint64_t length = 0;
-    int code = write_frame(w, &l->raw, &l->header, &l->entry.hash, &length);
+    int code = frame_encode_columns(&l->raw, l->records, l->header.records);
+    if (code == OK)
+        code = buffer_append(&l->raw, l->names.data, l->names.size);
+    if (code == OK && l->raw.size - FRAME_HEADER_SIZE > FRAME_LIMIT)
+        code = error_set(ERROR_INPUT, "%s: a frame of %zu bytes exceeds %d", output_name(w->out), l->raw.size,
+                         FRAME_LIMIT);
+    if (code == OK)
+        code = write_frame(w, &l->raw, &l->header, &l->entry.hash, &length);
     l->entry.length = (uint32_t)length;
+    count_leaving(w);
     return code;
 }
 
@@ -187,45 +218,54 @@ static int append_entry(struct stream_writer *w) {
 static int end_leaving(struct stream_writer *w) {
     if (!w->leaving.pending)
         return OK;
+    count_leaving(w);
     w->leaving.pending = false;
     int code = background_wait(w->thread);
     return code == OK ? append_entry(w) : code;
 }
 
-// Let the frame under construction leave, once the one before it is gone.
-static int begin_leaving(struct stream_writer *w, const struct frame_header *header, uint32_t domains) {
+// Hand the frame under construction over to those that leave; the memory of the one before is used again. All that
+// its encoding appends has room, so that its payloads stay where they are.
+static int begin_leaving(struct stream_writer *w) {
     struct leaving *l = &w->leaving;
+    struct buffer raw = l->raw;
+    struct record *records = l->records;
+    uint32_t capacity = l->record_capacity;
+    l->raw = w->frame;
+    l->records = w->records;
+    l->record_capacity = w->record_capacity;
+    w->frame = raw;
+    w->records = records;
+    w->record_capacity = capacity;
+    l->header = (struct frame_header){.number = w->frames, .records = w->record_count};
+    l->header.payload = (uint32_t)(l->raw.size - FRAME_HEADER_SIZE);
+    l->entry = (struct index_entry){.records = w->record_count, .domains = w->used.count - w->used_written};
+    atomic_store(&l->uncounted, true);
+    buffer_clear(&l->names);
+    int code = domains_encode(&l->names, &w->used, w->used_written, w->used.count);
+    if (code == OK)
+        code = buffer_reserve(&l->raw, frame_columns_most(w->record_count) + l->names.size + 8 + HASH_SIZE);
+    return code;
+}
+
+static int end_frame(struct stream_writer *w) {
+    if (w->record_count == 0)
+        return OK;
     int code = end_leaving(w);
+    if (code == OK)
+        code = begin_leaving(w);
     if (code != OK)
         return code;
     if (w->frames == FRAMES_BEFORE)
         w->thread = background_new();
-    struct buffer empty = l->raw;
-    *l = (struct leaving){.raw = w->frame, .header = *header};
-    l->entry = (struct index_entry){.records = header->records, .domains = domains};
-    w->frame = empty;
     if (w->thread) {
-        l->pending = true;
+        w->leaving.pending = true;
         background_start(w->thread, write_leaving, w);
-        return OK;
+    } else {
+        code = write_leaving(w);
+        if (code == OK)
+            code = append_entry(w);
     }
-    code = write_leaving(w);
-    return code == OK ? append_entry(w) : code;
-}
-
-static int end_frame(struct stream_writer *w) {
-    struct frame_header header = {.number = w->frames, .records = w->record_count};
-    header.payload = (uint32_t)(w->frame.size - FRAME_HEADER_SIZE);
-    if (w->record_count == 0)
-        return OK;
-    int code = frame_encode_columns(&w->frame, w->records, w->record_count);
-    if (code == OK)
-        code = domains_encode(&w->frame, &w->used, w->used_written, w->used.count);
-    if (code == OK && w->frame.size - FRAME_HEADER_SIZE > FRAME_LIMIT)
-        code = error_set(ERROR_INPUT, "%s: a frame of %zu bytes exceeds %d", output_name(w->out), w->frame.size,
-                         FRAME_LIMIT);
-    if (code == OK)
-        code = begin_leaving(w, &header, w->used.count - w->used_written);
     w->used_written = w->used.count;
     w->frames++;
     return code == OK ? begin_frame(w) : code;
@@ -338,7 +378,6 @@ static int write_record(struct stream_writer *w, const struct record *r, uint16_
         code = buffer_append(&w->frame, r->payload, size);
     if (code != OK)
         return code;
-    content_record(w->content, r, kept->domain, size);
     w->record_count++;
     w->totals.sequences++;
     w->totals.predicted += r->predicted;
@@ -441,6 +480,8 @@ static void release(struct stream_writer *w) {
     free(w->parents);
     buffer_release(&w->frame);
     buffer_release(&w->leaving.raw);
+    buffer_release(&w->leaving.names);
+    free(w->leaving.records);
     buffer_release(&w->stored);
     buffer_release(&w->index);
     ZSTD_freeCCtx(w->zstd);
