@@ -233,13 +233,16 @@ int stream_finish(struct stream *s) {
     return code;
 }
 
-int stream_check(const char *path, uint64_t *sequences, uint64_t *frames) {
+int stream_check(const char *path, void (*tell)(void *context, uint64_t sequences, uint64_t all), void *context,
+                 uint64_t *sequences, uint64_t *frames) {
     struct stream *s;
     int code = stream_open(&s, path, STREAM_ANY);
     if (code != OK)
         return code;
-    while (code == OK && !s->ended)
+    for (uint64_t verified = 0; code == OK && !s->ended; verified += s->frame.records) {
+        tell(context, verified, s->end.totals.sequences);
         code = next_frame(s);
+    }
     *sequences = s->end.totals.sequences;
     *frames = s->end.frames;
     stream_close(s);

@@ -108,8 +108,10 @@ int stream_finish(struct stream *s);
 struct digest stream_content(const struct stream *s);
 struct digest stream_corpus(const struct stream *s);
 
-// Verify every frame, hash and the content digest of a file or pipe (view --check).
-int stream_check(const char *path, uint64_t *sequences, uint64_t *frames);
+// Verify every frame, hash and the content digest of a file or pipe (view --check). tell(context, sequences, all)
+// is called for every frame with how many were verified, of how many (0: not known).
+int stream_check(const char *path, void (*tell)(void *context, uint64_t sequences, uint64_t all), void *context,
+                 uint64_t *sequences, uint64_t *frames);
 
 // Totals and digests of the end frame, as a fresh json_t object string for `view --header`; free() it.
 char *stream_describe(struct stream *s); // header; and the end frame where seekable
