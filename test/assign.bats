@@ -246,6 +246,29 @@ balanced_by_hand() {
     assert_absent c.asg
 }
 
+@test "assign: a pipe is verified to its end, though a slice is taken" {
+    mkstream scores n=2000 frame=4000 o=s.scr
+    cat s.scr | assign -q --sequences 30..900 -o a.asg
+    assign -q --sequences 30..900 s.scr -o b.asg
+    assert_same a.asg b.asg
+    cp s.scr bad.scr
+    printf 'x' | dd of=bad.scr bs=1 seek=$(($(stat -c %s s.scr) * 3 / 4)) conv=notrunc status=none
+    for method in balanced balanced-sequential random; do
+        run_pipe "cat bad.scr | assign --method $method --sequences 30..900 -o c.asg"
+        assert_exit 3
+        assert_match "standard input: frame [0-9]+ at byte [0-9]+: content hash mismatch"
+    done
+    assert_absent c.asg
+}
+
+@test "assign: what is neither a pipe nor a file from its start is spooled as well" {
+    mkstream scores n=2000 o=s.scr
+    assign -q s.scr -o a.asg
+    { printf x; cat s.scr; } > behind.scr
+    { read -rN 1 && assign -q -o b.asg; } < behind.scr
+    assert_same a.asg b.asg
+}
+
 @test "assign: an empty stream gives an empty assignment" {
     mkstream scores n=0 o=s.scr
     for method in balanced argmax random; do

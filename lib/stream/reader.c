@@ -224,9 +224,30 @@ int stream_next(struct stream *s, struct record *r, bool *got) {
     return OK;
 }
 
+// All of a pipe is verified, though only a slice of it was used.
+static int read_again(struct stream *s) {
+    uint64_t begin = s->begin, stop = s->stop;
+    if (s->ahead.decoding)
+        (void)ahead_take(s);
+    s->ahead.forgotten = 0;
+    s->begin = s->next_frame = 0;
+    s->stop = UINT64_MAX;
+    s->complete = true;
+    s->ended = s->uncounted = false;
+    s->totals = (struct totals){0};
+    int code = content_begin(s->content, &s->header);
+    while (code == OK && !s->ended)
+        code = next_frame(s);
+    s->begin = begin;
+    s->stop = stop;
+    return code;
+}
+
 int stream_finish(struct stream *s) {
     if (s->failure != OK)
         return failed_before(s);
+    if (s->spooled && !(s->ended && s->complete))
+        return read_again(s);
     int code = OK;
     while (code == OK && !s->seekable && !s->ended)
         code = next_frame(s);
