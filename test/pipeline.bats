@@ -141,6 +141,27 @@ setup() {
     done
 }
 
+@test "trainings under way show how far they are on a terminal, and in no log" {
+    command -v script > /dev/null || skip "script is not installed"
+    run_dir=$BATS_TEST_TMPDIR/run
+    mkdir -p "$run_dir/router"
+    echo '{"trunk":{"steps":200},"dense":{"long":{"steps":1000},"wide":{"steps":100}},"experts":{"steps":50}}' > "$run_dir/budget.json"
+    echo '{"step":90,"loss":1.5}' > "$run_dir/dense-long.jsonl"
+    printf '{"step":230}\n{"st' > "$run_dir/router/expert-1.jsonl"
+    echo '{"step":200}' > "$run_dir/trunk.jsonl" # done
+    echo '{"step":5}' > "$run_dir/dense-wide.jsonl" && touch -d '1 minute ago' "$run_dir/dense-wide.jsonl"
+    sleep 2.5 &
+    run script -qec "pipelines/smalltalk/progress '$run_dir' $!" /dev/null
+    [ "$status" -eq 0 ]
+    [ "${output%%$'\r'*}" = "  dense-long 9%, router: expert 1 60%"$'\e[K' ]
+    # make starts it
+    rm "$RUN_DIR/router/oracle.lp"
+    run script -qec "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory PRESET=quick CORPUS='$CORPUS_DIR' RUN='$RUN_DIR' \
+        DEVICE=cpu BIN='$TACIT_BIN' BUILD='$TACIT_BUILD' smalltalk" /dev/null
+    [[ "$output" == *$'\e[K  router: mix oracle '* ]]
+    [ "$(grep -c $'[\e\r]' "$BATS_FILE_TMPDIR/output")" -eq 0 ]
+}
+
 @test "a second make in the same folder is refused, and told whom it meets" {
     sleep 60 &
     pipelines/lock "$BATS_TEST_TMPDIR/run" $!
