@@ -233,7 +233,8 @@ static int read_again(struct stream *s) {
     s->begin = s->next_frame = 0;
     s->stop = UINT64_MAX;
     s->complete = true;
-    s->ended = s->uncounted = false;
+    s->ended = false;
+    s->uncounted = false;
     s->totals = (struct totals){0};
     int code = content_begin(s->content, &s->header);
     while (code == OK && !s->ended)
