@@ -19,7 +19,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { FOLDERS_MOST = 8, PIPE_OFFSET = 1 };
+enum { FOLDERS_MOST = 8, PIPE_OFFSET = 1, WINDOW_LOG = 12 };
 
 static int input = -1, output = -1, standard_input = -1; // memory files; which one standard input is
 static char folders[FOLDERS_MOST][64], *names[FOLDERS_MOST];
@@ -161,6 +161,33 @@ size_t ZSTD_freeDCtx(ZSTD_DCtx *context) {
             return 0;
         }
     return release(context);
+}
+
+// A few bytes of zstd can stand for very many, which finds nothing; a small window has small blocks.
+ZSTD_DStream *ZSTD_createDStream(void) {
+    ZSTD_DCtx *context = ZSTD_createDCtx();
+    REQUIRE(context && !ZSTD_isError(ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_LOG)));
+    return context;
+}
+
+size_t ZSTD_freeDStream(ZSTD_DStream *context) {
+    return ZSTD_freeDCtx(context);
+}
+
+// AddressSanitizer's own looks at all the bytes behind the one that is found, too, so that a text takes the square
+// of its length.
+void *memmem(const void *text, size_t size, const void *wanted, size_t length) {
+    const uint8_t *p = text, *first = wanted;
+    while (length > 0 && size >= length) {
+        const uint8_t *found = memchr(p, *first, size - length + 1);
+        if (!found)
+            return NULL;
+        if (memcmp(found, wanted, length) == 0)
+            return (void *)(uintptr_t)found;
+        size -= (size_t)(found - p) + 1;
+        p = found + 1;
+    }
+    return length > 0 ? NULL : (void *)(uintptr_t)p; // libFuzzer asks that
 }
 
 // ---- folders ----
