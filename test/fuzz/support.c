@@ -14,7 +14,9 @@
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
+#define UNCHECKED __attribute__((no_sanitize("address")))
 #else
+#define UNCHECKED
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
@@ -84,29 +86,27 @@ static struct {
     size_t used, live;
 } arena;
 
-// Freed bytes stay poisoned until the next execution; in front of every block is a redzone.
-static void *arena_new(size_t size) {
+// All of it is poisoned but for the blocks, and freed ones until the next execution; in front of every block is a
+// redzone, which begins with the block's size.
+static UNCHECKED void *arena_new(size_t size) {
     size_t rounded = (size + 15) / 16 * 16;
     if (size > ARENA || arena.used + REDZONE + rounded > ARENA)
         return NULL;
     uint8_t *block = arena.bytes + arena.used + REDZONE;
-    memcpy(block - REDZONE, &size, sizeof size);
-    ASAN_POISON_MEMORY_REGION(block - REDZONE, REDZONE + rounded);
+    *(size_t *)(void *)(block - REDZONE) = size;
     ASAN_UNPOISON_MEMORY_REGION(block, size);
     arena.used += REDZONE + rounded;
     arena.live++;
     return block;
 }
 
-static void arena_free(void *block) {
-    size_t size;
+static UNCHECKED void arena_free(void *block) {
     if (!block)
         return;
-    ASAN_UNPOISON_MEMORY_REGION((uint8_t *)block - REDZONE, REDZONE);
-    memcpy(&size, (uint8_t *)block - REDZONE, sizeof size);
-    REQUIRE(size != SIZE_MAX); // freed twice
-    memset((uint8_t *)block - REDZONE, 0xff, sizeof size);
-    ASAN_POISON_MEMORY_REGION((uint8_t *)block - REDZONE, REDZONE + size);
+    size_t *size = (size_t *)(void *)((uint8_t *)block - REDZONE);
+    REQUIRE(*size != SIZE_MAX); // freed twice
+    ASAN_POISON_MEMORY_REGION(block, *size);
+    *size = SIZE_MAX;
     arena.live--;
 }
 
@@ -114,10 +114,10 @@ void fuzz_json(void) {
     if (!arena.bytes) {
         arena.bytes = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         REQUIRE(arena.bytes != MAP_FAILED);
+        ASAN_POISON_MEMORY_REGION(arena.bytes, ARENA);
         json_set_alloc_funcs(arena_new, arena_free);
     }
-    REQUIRE(arena.live == 0); // JSON was not released
-    ASAN_UNPOISON_MEMORY_REGION(arena.bytes, arena.used);
+    REQUIRE(arena.live == 0); // JSON was not released, and nothing is unpoisoned
     arena.used = 0;
 }
 
@@ -224,11 +224,15 @@ const char *fuzz_folder(const char *name) {
 
 bool fuzz_replay;
 
+uint64_t fuzz_sum(uint64_t sum, const void *data, size_t size) {
+    const uint8_t *p = data;
+    for (; size >= 8; p += 8, size -= 8)
+        sum = (sum ^ load_le(p, 8)) * 0x9e3779b97f4a7c15u;
+    return size > 0 ? (sum ^ load_le(p, (int)size)) * 0x9e3779b97f4a7c15u : sum;
+}
+
 bool fuzz_one_in(unsigned n, const uint8_t *data, size_t size) {
-    uint64_t sum = size;
-    for (; size > 0; data += 8, size -= size < 8 ? size : 8)
-        sum = (sum ^ load_le(data, size < 8 ? (int)size : 8)) * 0x9e3779b97f4a7c15u;
-    return fuzz_replay || (sum >> 32) % n == 0;
+    return fuzz_replay || (fuzz_sum(size, data, size) >> 32) % n == 0;
 }
 
 uint8_t *fuzz_copy(const uint8_t *data, size_t size) {

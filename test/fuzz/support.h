@@ -32,6 +32,9 @@ void fuzz_json(void);
 bool fuzz_one_in(unsigned n, const uint8_t *data, size_t size);
 extern bool fuzz_replay;
 
+// A sum of all bytes, begun with any number or with the sum of others.
+uint64_t fuzz_sum(uint64_t sum, const void *data, size_t size);
+
 // A folder in which NAME is what fuzz_file() put into standard input; made once, removed at exit.
 const char *fuzz_folder(const char *name);
 
