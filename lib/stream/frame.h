@@ -9,7 +9,10 @@
 
 #include <zstd.h>
 
-enum { COLUMNS = 9 };
+enum {
+    COLUMNS = 9,
+    FRAMES_ALONE = 2 // so many are read and written without a thread beside the caller: short streams need none
+};
 
 struct column {
     const uint8_t *plain; // NULL: first + i x step, modulo the column's width
