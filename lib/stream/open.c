@@ -159,6 +159,7 @@ static int map_file(struct stream *s) {
 static int allocate(struct stream *s, const char *path) {
     static atomic_uint_fast64_t serial;
     s->source.fd = -1;
+    pthread_mutex_init(&s->counting, NULL);
     s->serial = atomic_fetch_add(&serial, 1);
     s->stop = UINT64_MAX;
     s->complete = true;
@@ -241,6 +242,7 @@ void stream_close(struct stream *s) {
     XXH3_freeState(s->content);
     XXH3_freeState(s->index);
     ZSTD_freeDCtx(s->zstd);
+    pthread_mutex_destroy(&s->counting);
     free(s->name);
     free(s);
 }

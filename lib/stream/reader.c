@@ -77,12 +77,10 @@ int stream_decode_frame(const struct stream *s, uint64_t n, struct frame *f, ZST
     return code == OK ? domains_compare(&s->end.domains, s->end.domains_before[n], f->names) : code;
 }
 
-void stream_count_frame(struct stream *s) {
+static void count_records(struct stream *s) {
     const struct frame *f = &s->frame;
     struct content content = {.state = s->content};
     struct record r;
-    if (!atomic_exchange(&s->uncounted, false))
-        return;
     for (uint32_t i = 0; i < f->records; i++) {
         frame_record(f, &s->header, i, &r);
         content_record(&content, &r, r.domain, frame_payload_size(f, i));
@@ -91,6 +89,14 @@ void stream_count_frame(struct stream *s) {
     }
     content_flush(&content);
     s->totals.sequences += f->records;
+}
+
+void stream_count_frame(struct stream *s) {
+    pthread_mutex_lock(&s->counting);
+    if (s->uncounted)
+        count_records(s);
+    s->uncounted = false;
+    pthread_mutex_unlock(&s->counting);
 }
 
 // What was read in order agrees with what the end frame says.
@@ -162,7 +168,9 @@ static int next_frame(struct stream *s) {
         return code;
     }
     s->next_frame++;
-    atomic_store(&s->uncounted, s->complete);
+    pthread_mutex_lock(&s->counting);
+    s->uncounted = s->complete;
+    pthread_mutex_unlock(&s->counting);
     ahead_start(s);
     return OK;
 }
@@ -227,9 +235,7 @@ int stream_next(struct stream *s, struct record *r, bool *got) {
 // All of a pipe is verified, though only a slice of it was used.
 static int read_again(struct stream *s) {
     uint64_t begin = s->begin, stop = s->stop;
-    if (s->ahead.decoding)
-        (void)ahead_take(s);
-    s->ahead.forgotten = 0;
+    ahead_forget(s);
     s->begin = s->next_frame = 0;
     s->stop = UINT64_MAX;
     s->complete = true;

@@ -5,7 +5,7 @@
 #include "stream/ahead.h"
 #include "stream/source.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 struct cached_frame; // random access, cache.c
 
@@ -28,7 +28,8 @@ struct stream {
     uint64_t next_frame, ordinal, begin, stop;
     XXH3_state_t *content, *index; // running digest of the content, and (a pipe) hash of the index entries
     struct totals totals;
-    atomic_bool uncounted; // the frame in hand is still to be added to them
+    bool uncounted; // the frame in hand is still to be added to them
+    pthread_mutex_t counting;
 
     struct domains domains; // a pipe's, so far
     bool has_end;
