@@ -33,7 +33,7 @@ device_options = --device $(DEVICE) --threads $(THREADS)
 define stage
 $(Q)mkdir -p $(@D) && start=$$(date +%s.%N) && { $(2); } && \
   awk -v a=$$start -v b=$$(date +%s.%N) -v n='$(1)' -v f='$(RUN)/stages.tsv' \
-    'BEGIN { printf "  %-28s %8.1f s\n", n, b - a; printf "%s\t%.1f\t%.1f\n", n, b - a, a >> f }'
+    'BEGIN { printf "$(clear_line)  %-28s %8.1f s\n", n, b - a; printf "%s\t%.1f\t%.1f\n", n, b - a, a >> f }'
 endef
 
 # Variables enter the graph by files named after their values: $(call variables,NAME,LIST) is such a file, made
@@ -49,6 +49,11 @@ ifneq ($(filter smalltalk ablate-% $(RUN)/%,$(MAKECMDGOALS)),)
 in_use := $(shell pipelines/lock '$(RUN)' $$PPID 2>&1)
 ifneq ($(in_use),)
 $(error $(in_use))
+endif
+# On a terminal, and there alone, the stages' lines write over one that tells how far the trainings are.
+ifneq ($(and $(MAKE_TERMOUT),$(MAKE_TERMERR)),)
+clear_line := \033[K
+$(shell pipelines/smalltalk/progress '$(RUN)' $$PPID < /dev/null > /dev/null &)
 endif
 endif
 endif

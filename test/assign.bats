@@ -89,6 +89,35 @@ balanced_by_hand() {
     assert_same whole.asg part.asg
 }
 
+# Everybody prefers expert 0, so the sample's blocks look alike; but the second choice comes in runs as long as a block.
+# second_choices N EXPERTS RUN SEED
+second_choices() {
+    awk -v n="$1" -v experts="$2" -v run="$3" -v x="$4" '
+        function uniform() { x = x * 16807 % 2147483647; return x / 2147483647 }
+        BEGIN {
+            for (i = 0; i < n; i++) {
+                if (i % run == 0) { u = uniform(); second = 1 + int((experts - 1) * u * u) }
+                printf "{\"scores\":[%.6f", -1 - uniform()
+                for (e = 1; e < experts; e++) printf ",%d", e == second ? -3 : -3 - e
+                print "]}"
+            }
+        }' | mkstream scores experts="$2" from=json
+}
+
+@test "assign: where the sample misleads, wider brackets and at last a full sort decide the same" {
+    local attempt
+    second_choices 40000 9 100 1 > 2.scr
+    second_choices 40000 17 200 1 > 3.scr
+    for attempt in 2 3; do
+        run assign -v --log whole.$attempt $attempt.scr -o whole.asg
+        assert_line "40000 sequences were sorted, attempt 1"
+        run assign -v --memory 500K --log part.$attempt $attempt.scr -o part.asg
+        assert_match "[0-9]{5} sequences were sorted, attempt $attempt"
+        assert_same whole.asg part.asg
+        assert_same whole.$attempt part.$attempt
+    done
+}
+
 @test "assign: memory stays bounded where the scores are larger" {
     (ulimit -d 14000 && assign --version) > /dev/null 2>&1 || skip "no tool runs in 14 MB here"
     mkstream scores n=60000 experts=64 o=s.scr # 15 MB of scores
@@ -244,6 +273,29 @@ balanced_by_hand() {
         assert_exit 3
     done
     assert_absent c.asg
+}
+
+@test "assign: a pipe is verified to its end, though a slice is taken" {
+    mkstream scores n=2000 frame=4000 o=s.scr
+    cat s.scr | assign -q --sequences 30..900 -o a.asg
+    assign -q --sequences 30..900 s.scr -o b.asg
+    assert_same a.asg b.asg
+    cp s.scr bad.scr
+    printf 'x' | dd of=bad.scr bs=1 seek=$(($(stat -c %s s.scr) * 3 / 4)) conv=notrunc status=none
+    for method in balanced balanced-sequential random; do
+        run_pipe "cat bad.scr | assign --method $method --sequences 30..900 -o c.asg"
+        assert_exit 3
+        assert_match "standard input: frame [0-9]+ at byte [0-9]+: content hash mismatch"
+    done
+    assert_absent c.asg
+}
+
+@test "assign: what is neither a pipe nor a file from its start is spooled as well" {
+    mkstream scores n=2000 o=s.scr
+    assign -q s.scr -o a.asg
+    { printf x; cat s.scr; } > behind.scr
+    { read -rN 1 && assign -q -o b.asg; } < behind.scr
+    assert_same a.asg b.asg
 }
 
 @test "assign: an empty stream gives an empty assignment" {

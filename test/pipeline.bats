@@ -92,7 +92,10 @@ setup() {
     made '-o [^ ]*/random/test.asg' ablate-random E=3
     made '/smalltalk/budget ' smalltalk EVALS=3
     made 'train .*/dense-long ' smalltalk DEVICE=auto
-    made 'train .*/round-1/expert-0 ' smalltalk ROUTER_BATCH=4
+    made 'train .*/start-1/round-1/expert-0 ' smalltalk ROUTER_BATCH=4
+    made 'train .*/router/round-1/expert-0 ' smalltalk STARTS=1
+    made 'train .*/start-2/round-1/expert-0 ' smalltalk STARTS=3
+    made 'train .*/start-1/round-2/expert-0 ' smalltalk START_ROUNDS=2
     made 'tokenize .*--learn' smalltalk SPLIT=train=0.8,valid=0.1,test=0.1
     made 'cp .*/random/report' smalltalk ASSIGN=random
     mv "$CORPUS_DIR/hex/1 1.txt" "$BATS_TEST_TMPDIR/kept"
@@ -103,10 +106,60 @@ setup() {
 }
 
 @test "the report counts this run's routers, not those of one with more rounds" {
-    pipeline smalltalk ROUNDS=1 > /dev/null
+    pipeline smalltalk ROUNDS=1 STARTS=1 > /dev/null
     [ -e "$RUN_DIR/router/round-3" ]
     jq -e --slurpfile budget "$RUN_DIR/budget.json" '.mixture.flops.routers <= $budget[0].flops.routers * 1.01' "$RUN_DIR/report.json"
     jq -e '[.tables[].name] == ["round 0", "experts\u0027 part", "held-out"]' "$RUN_DIR/report.json"
+}
+
+@test "of several EM starts the likeliest goes on, and one start is the first of several" {
+    best=$RUN_DIR/router/best-start.json
+    pipeline smalltalk > /dev/null
+    [ "$(jq '.sequences' "$RUN_DIR"/router/start-{0,1}/chunk-1.report.jsonl | sort -u | wc -l)" -eq 1 ]
+    jq -n -e --slurpfile best "$best" '[inputs.mean_score] | . == $best[0].log_likelihoods and max == .[$best[0].chosen] and unique == sort' \
+        "$RUN_DIR"/router/start-{0,1}/chunk-1.report.jsonl
+    jq -e --slurpfile best "$best" '.starts == $best[0] + { rounds: 1 }' "$RUN_DIR/report.json"
+    # what the others cost is charged too
+    jq -e --slurpfile budget "$RUN_DIR/budget.json" '[.mixture.flops[]] | add > 0.98 * $budget[0].flops.total' "$RUN_DIR/report.json"
+    grep -q "^EM start $(jq .chosen "$best") of 2 after round 1: -" "$RUN_DIR/report.txt"
+    # the other start would have ended elsewhere
+    next=$RUN_DIR/router/round-2/expert-0/model.safetensors
+    digest=$(sha256sum "$next")
+    jq '.chosen = 1 - .chosen' "$best" > "$BATS_TEST_TMPDIR/other.json" && cp "$BATS_TEST_TMPDIR/other.json" "$best"
+    pipeline "$next" > /dev/null
+    [ "$digest" != "$(sha256sum "$next")" ]
+    rm "$best"
+    pipeline smalltalk > /dev/null
+    [ "$digest" = "$(sha256sum "$next")" ]
+    pipeline STARTS=1 "$RUN_DIR/router/round-1/expert-1/model.safetensors" > /dev/null
+    cmp "$RUN_DIR"/router/{start-0/,}round-1/expert-1/model.safetensors
+    cmp "$RUN_DIR"/router/{start-0/,}chunk-0.asg
+    for wrong in STARTS=0 START_ROUNDS=3 START_ROUNDS=0; do
+        run pipeline -n smalltalk "$wrong"
+        [ "$status" -eq 2 ]
+        [[ "$output" == *"$wrong"*"START_ROUNDS below ROUNDS=3"* ]]
+    done
+}
+
+@test "trainings under way show how far they are on a terminal, and in no log" {
+    command -v script > /dev/null || skip "script is not installed"
+    run_dir=$BATS_TEST_TMPDIR/run
+    mkdir -p "$run_dir/router"
+    echo '{"trunk":{"steps":200},"dense":{"long":{"steps":1000},"wide":{"steps":100}},"experts":{"steps":50}}' > "$run_dir/budget.json"
+    echo '{"step":90,"loss":1.5}' > "$run_dir/dense-long.jsonl"
+    printf '{"step":230}\n{"st' > "$run_dir/router/expert-1.jsonl"
+    echo '{"step":200}' > "$run_dir/trunk.jsonl" # done
+    echo '{"step":5}' > "$run_dir/dense-wide.jsonl" && touch -d '1 minute ago' "$run_dir/dense-wide.jsonl"
+    sleep 2.5 &
+    run script -qec "pipelines/smalltalk/progress '$run_dir' $!" /dev/null
+    [ "$status" -eq 0 ]
+    [ "${output%%$'\r'*}" = "  dense-long 9%, router: expert 1 60%"$'\e[K' ]
+    # make starts it
+    rm "$RUN_DIR/router/oracle.lp"
+    run script -qec "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory PRESET=quick CORPUS='$CORPUS_DIR' RUN='$RUN_DIR' \
+        DEVICE=cpu BIN='$TACIT_BIN' BUILD='$TACIT_BUILD' smalltalk" /dev/null
+    [[ "$output" == *$'\e[K  router: mix oracle '* ]]
+    [ "$(grep -c $'[\e\r]' "$BATS_FILE_TMPDIR/output")" -eq 0 ]
 }
 
 @test "a second make in the same folder is refused, and told whom it meets" {

@@ -59,6 +59,12 @@ tells() { # TOOL OPTION...
     tells mix --rule mean - all.lp
 }
 
+@test "view tells its progress, checking and printing" {
+    input=$BATS_FILE_TMPDIR/tokens.tok
+    tells view --check
+    tells view --json
+}
+
 @test "train tells its progress, with the loss" {
     "$root/pipelines/smalltalk/config" 257 256 2 128 4 > model.json
     train --progress --model model.json --length 256 --batch 16 --steps 100000 -o m "$BATS_FILE_TMPDIR/tokens.tok" 2> log &

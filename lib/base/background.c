@@ -14,17 +14,22 @@
 
 enum { THREADS_MOST = 16, MESSAGE_SIZE = 4096, STACK_SIZE = 1 << 20 };
 
+struct job {
+    int (*run)(void *context);
+    void *context;
+    int code;
+    char message[MESSAGE_SIZE]; // of its error: messages belong to threads
+};
+
 struct background {
     atomic_bool taken;
     pthread_t handle;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     int wake; // readable once it is to stop
-    bool busy, stop;
-    int (*job)(void *context);
-    void *context;
-    int code;
-    char message[MESSAGE_SIZE]; // of the job's error: messages belong to threads
+    bool stop;
+    struct job jobs[BACKGROUND_JOBS];
+    unsigned started, finished, waited; // jobs so far
 };
 
 static struct background threads[THREADS_MOST];
@@ -50,16 +55,17 @@ static void *background_main(void *argument) {
     current = b;
     pthread_mutex_lock(&b->mutex);
     for (;;) {
-        while (!b->busy && !b->stop)
+        while (b->finished == b->started && !b->stop)
             pthread_cond_wait(&b->changed, &b->mutex);
-        if (!b->busy)
+        if (b->stop)
             break;
+        struct job *job = &b->jobs[b->finished % BACKGROUND_JOBS];
         pthread_mutex_unlock(&b->mutex);
-        b->code = b->job(b->context);
-        if (b->code != OK)
-            snprintf(b->message, sizeof b->message, "%s", error_message());
+        job->code = job->run(job->context);
+        if (job->code != OK)
+            snprintf(job->message, sizeof job->message, "%s", error_message());
         pthread_mutex_lock(&b->mutex);
-        b->busy = false;
+        b->finished++;
         pthread_cond_broadcast(&b->changed);
     }
     pthread_mutex_unlock(&b->mutex);
@@ -102,7 +108,8 @@ struct background *background_new(void) {
     struct background *b = atomic_load(&denied) || threads_processors() == 1 ? NULL : take();
     if (!b)
         return NULL;
-    b->busy = b->stop = false;
+    b->stop = false;
+    b->started = b->finished = b->waited = 0;
     pthread_mutex_init(&b->mutex, NULL);
     pthread_cond_init(&b->changed, NULL);
     b->wake = eventfd(0, EFD_CLOEXEC);
@@ -132,17 +139,18 @@ void background_free(struct background *b) {
 
 void background_start(struct background *b, int (*job)(void *context), void *context) {
     pthread_mutex_lock(&b->mutex);
-    b->job = job;
-    b->context = context;
-    b->busy = true;
+    struct job *free = &b->jobs[b->started++ % BACKGROUND_JOBS];
+    free->run = job;
+    free->context = context;
     pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->mutex);
 }
 
 int background_wait(struct background *b) {
     pthread_mutex_lock(&b->mutex);
-    while (b->busy)
+    while (b->finished == b->waited)
         pthread_cond_wait(&b->changed, &b->mutex);
     pthread_mutex_unlock(&b->mutex);
-    return b->code == OK ? OK : error_set(b->code, "%s", b->message);
+    const struct job *job = &b->jobs[b->waited++ % BACKGROUND_JOBS];
+    return job->code == OK ? OK : error_set(job->code, "%s", job->message);
 }

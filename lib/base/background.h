@@ -1,11 +1,13 @@
-// A thread beside the caller's that does one job at a time: reading, writing and (de)compressing go on while the
-// caller computes. What a job does depends on its context alone, so a result is the same with and without it.
+// A thread beside the caller's that does one job after the other: reading, writing and (de)compressing go on while
+// the caller computes. What a job does depends on its context alone, so a result is the same with and without it.
 #ifndef TACIT_BASE_BACKGROUND_H
 #define TACIT_BASE_BACKGROUND_H
 
 #include <stdbool.h>
 
 struct background;
+
+enum { BACKGROUND_JOBS = 2 }; // so many may be under way: one is done while the next waits for it
 
 // Start a thread. NULL where there is none to be had (one processor, many of them already, the system's limits, or
 // not allowed): then the caller does its jobs itself.
@@ -15,11 +17,12 @@ void background_allow(bool allowed);
 // Have every background_await() of the job under way and of later ones return false. NULL is allowed, here and
 // below.
 void background_stop(struct background *b);
-void background_free(struct background *b); // stops it first, and waits for its job
+void background_free(
+    struct background *b); // stops it first, and waits for the job that it is at; later ones are not done
 
-// Start job(context); the one before has been waited for.
+// Start job(context), behind those under way; each is waited for in turn.
 void background_start(struct background *b, int (*job)(void *context), void *context);
-// Wait for the job that was started, and take over its error code and message.
+// Wait for the first of the jobs under way, and take over its error code and message.
 int background_wait(struct background *b);
 
 // In a job, before a read that may wait for ever: wait until `fd` has something, or its end. False where the job

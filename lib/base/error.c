@@ -43,7 +43,7 @@ int(error_set_errno)(int code, const char *format, ...) {
     return code;
 }
 
-int error_prefix(int code, const char *format, ...) {
+int(error_prefix)(int code, const char *format, ...) {
     char text[MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);

@@ -24,9 +24,10 @@ int error_set_errno(int code, const char *format, ...) __attribute__((format(pri
 // Put `format` and ": " in front of the stored message; returns `code`.
 int error_prefix(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#ifdef __clang_analyzer__ // it does not see that these never return OK
+#ifdef __clang_analyzer__ // it does not see which codes these return: never OK, and the code that they got
 #define error_set(code, ...) ((error_set)(code, __VA_ARGS__), (code) != OK ? (code) : ERROR_SYSTEM)
 #define error_set_errno(code, ...) ((error_set_errno)(code, __VA_ARGS__), (code) != OK ? (code) : ERROR_SYSTEM)
+#define error_prefix(code, ...) ((error_prefix)(code, __VA_ARGS__), (code))
 #endif
 
 // The message of this thread's latest error; "" before the first. Valid until the next error_set.

@@ -15,6 +15,7 @@
 
 enum {
     READ_CHUNK = 1 << 20,
+    MOVE_PIECE = 64 << 10,
     OLD = 365 * 86400, // 1971: older than any file, and not the time 0 that archives write
 };
 
@@ -66,6 +67,23 @@ int input_read_some(int fd, void *data, size_t size, size_t *got) {
             return error_set_errno(ERROR_SYSTEM, "read failed");
     *got = (size_t)n;
     return OK;
+}
+
+int input_move_some(int fd, int to, uint64_t to_offset, size_t size, size_t *got) {
+    uint8_t piece[MOVE_PIECE];
+    off_t at = (off_t)to_offset;
+    ssize_t n;
+    *got = 0;
+    while ((n = system_splice(fd, to, &at, size)) < 0 && errno == EINTR) {
+    }
+    if (n >= 0) {
+        *got = (size_t)n;
+        return OK;
+    }
+    if (errno != EINVAL)
+        return error_set_errno(ERROR_SYSTEM, "cannot copy to a temporary file");
+    int code = input_read_some(fd, piece, size < sizeof piece ? size : sizeof piece, got); // no pipe
+    return code == OK ? descriptor_write_at(to, to_offset, piece, *got) : code;
 }
 
 int input_read(int fd, void *data, size_t size, size_t *got) {

@@ -45,6 +45,9 @@ const char *input_name(const char *path); // path, or "standard input"
 // Read up to size bytes, short only at the end of the input; *got says how many. EINTR is handled.
 int input_read(int fd, void *data, size_t size, size_t *got);
 int input_read_some(int fd, void *data, size_t size, size_t *got); // what is there; 0 bytes only at the end
+// Append what is there, up to size bytes, to a file: at its offset `to_offset`, without a copy in memory where
+// that can be; *got = 0 only at the end of the input. EINTR is handled.
+int input_move_some(int fd, int to, uint64_t to_offset, size_t size, size_t *got);
 // Read at an offset; short only at the end of the file.
 int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got);
 // Read a whole file into a fresh buffer (a 0 byte is put behind data[size]); refuses more than `limit`.

@@ -63,6 +63,10 @@ ssize_t system_pwrite(int fd, const void *data, size_t size, off_t offset) {
     return pwrite(fd, data, size, offset);
 }
 
+ssize_t system_splice(int from, int to, off_t *offset, size_t size) {
+    return splice(from, NULL, to, offset, size, 0);
+}
+
 int system_ftruncate(int fd, off_t size) {
     return ftruncate(fd, size);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_COLUMNS = 33, SHORT_PAYLOAD = 64 };
+enum { RECORD_COLUMNS = 33, SHORT_PAYLOAD = 512 };
 
 // ---- content digest ----
 
@@ -22,8 +22,15 @@ int content_begin(XXH3_state_t *state, const struct stream_header *h) {
     return OK;
 }
 
-void content_record(XXH3_state_t *state, const struct record *r, uint16_t domain, size_t payload) {
-    uint8_t columns[RECORD_COLUMNS + SHORT_PAYLOAD];
+void content_flush(struct content *c) {
+    XXH3_128bits_update(c->state, c->waiting, c->used);
+    c->used = 0;
+}
+
+void content_record(struct content *c, const struct record *r, uint16_t domain, size_t payload) {
+    if (c->used + RECORD_COLUMNS + SHORT_PAYLOAD > sizeof c->waiting)
+        content_flush(c);
+    uint8_t *columns = c->waiting + c->used;
     store_le(columns, r->id, 8);
     store_le(columns + 8, domain, 2);
     store_le(columns + 10, r->predicted, 4);
@@ -33,13 +40,13 @@ void content_record(XXH3_state_t *state, const struct record *r, uint16_t domain
     store_le(columns + 26, r->choice, 2);
     store_le(columns + 28, r->gold, 1);
     store_le(columns + 29, r->norm_length, 4);
-    if (payload <= SHORT_PAYLOAD) { // one call instead of two where there are billions of them
-        if (payload > 0)
-            memcpy(columns + RECORD_COLUMNS, r->payload, payload);
-        XXH3_128bits_update(state, columns, RECORD_COLUMNS + payload);
-    } else {
-        XXH3_128bits_update(state, columns, RECORD_COLUMNS);
-        XXH3_128bits_update(state, r->payload, payload);
+    c->used += RECORD_COLUMNS;
+    if (payload > SHORT_PAYLOAD) {
+        content_flush(c);
+        XXH3_128bits_update(c->state, r->payload, payload);
+    } else if (payload > 0) {
+        memcpy(columns + RECORD_COLUMNS, r->payload, payload);
+        c->used += payload;
     }
 }
 

@@ -110,7 +110,13 @@ int trailer_decode(const uint8_t in[TRAILER_SIZE], uint64_t *end_offset, uint64_
 
 // XXH3-128 over the header without names, every record in order, the domain names and the totals.
 int content_begin(XXH3_state_t *state, const struct stream_header *h);
-void content_record(XXH3_state_t *state, const struct record *r, uint16_t domain, size_t payload);
+struct content {
+    XXH3_state_t *state;
+    size_t used;
+    uint8_t waiting[4096]; // short records are hashed together: a call costs more than their bytes
+};
+void content_record(struct content *c, const struct record *r, uint16_t domain, size_t payload);
+void content_flush(struct content *c); // behind the last of some records
 struct digest content_end(XXH3_state_t *state, const struct domains *domains, const struct totals *totals);
 
 #endif

@@ -98,6 +98,13 @@ int frame_encode_columns(struct buffer *out, const struct record *records, uint3
     return OK;
 }
 
+size_t frame_columns_most(uint32_t n) {
+    size_t size = 0;
+    for (int c = 0; c < COLUMNS; c++)
+        size += 1 + (n > 2 ? (size_t)n : 2) * columns[c].width;
+    return size;
+}
+
 // ---- decoding ----
 
 int frame_raw(const struct frame_bytes *b, ZSTD_DCtx *zstd, uint8_t **raw, size_t *capacity,

@@ -9,7 +9,10 @@
 
 #include <zstd.h>
 
-enum { COLUMNS = 9 };
+enum {
+    COLUMNS = 9,
+    FRAMES_ALONE = 2 // so many are read and written without a thread beside the caller: short streams need none
+};
 
 struct column {
     const uint8_t *plain; // NULL: first + i x step, modulo the column's width
@@ -51,5 +54,6 @@ void frame_release(struct frame *f);
 
 // Append the columns of n records; `domain` of each is the file's index.
 int frame_encode_columns(struct buffer *out, const struct record *records, uint32_t n);
+size_t frame_columns_most(uint32_t n); // bytes that it may append
 
 #endif

@@ -113,11 +113,8 @@ static int diagnose(struct stream *s) {
 
 // ---- opening ----
 
-int stream_open_source(struct stream *s) {
-    int code = read_header(s);
-    if (code != OK || !s->seekable)
-        return code;
-    code = open_end(s);
+int stream_open_end(struct stream *s) {
+    int code = open_end(s);
     if (code == ERROR_INPUT) {
         code = diagnose(s);
         // The walk repeats every check, so it cannot pass; were it to, the end is still not to be trusted.
@@ -127,6 +124,21 @@ int stream_open_source(struct stream *s) {
     }
     s->source.position = s->first_frame;
     return code;
+}
+
+int stream_open_source(struct stream *s) {
+    int code = read_header(s);
+    return code == OK && s->seekable ? stream_open_end(s) : code;
+}
+
+int stream_map(struct stream *s, uint64_t size) {
+    void *map = system_mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, s->source.fd, 0);
+    if (map == MAP_FAILED)
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot map %" PRIu64 " bytes", s->name, size);
+    s->seekable = true;
+    s->source.map = map;
+    s->source.size = size;
+    return OK;
 }
 
 // Map a regular file that is read from its start; anything else is read as a pipe.
@@ -139,20 +151,15 @@ static int map_file(struct stream *s) {
         fcntl(fd, F_SETPIPE_SZ, (int)PIPE_SIZE); // only faster, so failing is fine
     if (!S_ISREG(status.st_mode) || lseek(fd, 0, SEEK_CUR) != 0)
         return OK;
-    s->seekable = true;
-    s->source.size = (uint64_t)status.st_size;
     if (status.st_size == 0)
         return error_set(ERROR_INPUT, "%s: header at byte 0: empty", s->name);
-    void *map = system_mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot map %" PRIu64 " bytes", s->name, s->source.size);
-    s->source.map = map;
-    return OK;
+    return stream_map(s, (uint64_t)status.st_size);
 }
 
 static int allocate(struct stream *s, const char *path) {
     static atomic_uint_fast64_t serial;
     s->source.fd = -1;
+    pthread_mutex_init(&s->counting, NULL);
     s->serial = atomic_fetch_add(&serial, 1);
     s->stop = UINT64_MAX;
     s->complete = true;
@@ -235,6 +242,7 @@ void stream_close(struct stream *s) {
     XXH3_freeState(s->content);
     XXH3_freeState(s->index);
     ZSTD_freeDCtx(s->zstd);
+    pthread_mutex_destroy(&s->counting);
     free(s->name);
     free(s);
 }

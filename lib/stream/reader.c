@@ -77,17 +77,26 @@ int stream_decode_frame(const struct stream *s, uint64_t n, struct frame *f, ZST
     return code == OK ? domains_compare(&s->end.domains, s->end.domains_before[n], f->names) : code;
 }
 
-// Content digest and totals of the frame in hand.
-static void count_frame(struct stream *s) {
+static void count_records(struct stream *s) {
     const struct frame *f = &s->frame;
+    struct content content = {.state = s->content};
     struct record r;
     for (uint32_t i = 0; i < f->records; i++) {
         frame_record(f, &s->header, i, &r);
-        content_record(s->content, &r, r.domain, frame_payload_size(f, i));
+        content_record(&content, &r, r.domain, frame_payload_size(f, i));
         s->totals.predicted += r.predicted;
         s->totals.bytes += r.bytes;
     }
+    content_flush(&content);
     s->totals.sequences += f->records;
+}
+
+void stream_count_frame(struct stream *s) {
+    pthread_mutex_lock(&s->counting);
+    if (s->uncounted)
+        count_records(s);
+    s->uncounted = false;
+    pthread_mutex_unlock(&s->counting);
 }
 
 // What was read in order agrees with what the end frame says.
@@ -151,15 +160,18 @@ static int next_file_frame(struct stream *s) {
 
 // Load the next frame; ended where there is none.
 static int next_frame(struct stream *s) {
+    stream_count_frame(s);
     s->at = 0;
-    s->frame.records = 0; // the frame in hand goes
     int code = s->seekable ? next_file_frame(s) : next_pipe_frame(s);
-    if (code != OK || s->ended)
+    if (code != OK || s->ended) {
+        s->frame.records = 0; // the frame in hand is used up
         return code;
+    }
     s->next_frame++;
+    pthread_mutex_lock(&s->counting);
+    s->uncounted = s->complete;
+    pthread_mutex_unlock(&s->counting);
     ahead_start(s);
-    if (s->complete)
-        count_frame(s);
     return OK;
 }
 
@@ -220,22 +232,45 @@ int stream_next(struct stream *s, struct record *r, bool *got) {
     return OK;
 }
 
+// All of a pipe is verified, though only a slice of it was used.
+static int read_again(struct stream *s) {
+    uint64_t begin = s->begin, stop = s->stop;
+    ahead_forget(s);
+    s->begin = s->next_frame = 0;
+    s->stop = UINT64_MAX;
+    s->complete = true;
+    s->ended = false;
+    s->uncounted = false;
+    s->totals = (struct totals){0};
+    int code = content_begin(s->content, &s->header);
+    while (code == OK && !s->ended)
+        code = next_frame(s);
+    s->begin = begin;
+    s->stop = stop;
+    return code;
+}
+
 int stream_finish(struct stream *s) {
     if (s->failure != OK)
         return failed_before(s);
+    if (s->spooled && !(s->ended && s->complete))
+        return read_again(s);
     int code = OK;
     while (code == OK && !s->seekable && !s->ended)
         code = next_frame(s);
     return code;
 }
 
-int stream_check(const char *path, uint64_t *sequences, uint64_t *frames) {
+int stream_check(const char *path, void (*tell)(void *context, uint64_t sequences, uint64_t all), void *context,
+                 uint64_t *sequences, uint64_t *frames) {
     struct stream *s;
     int code = stream_open(&s, path, STREAM_ANY);
     if (code != OK)
         return code;
-    while (code == OK && !s->ended)
+    for (uint64_t verified = 0; code == OK && !s->ended; verified += s->frame.records) {
+        tell(context, verified, s->end.totals.sequences);
         code = next_frame(s);
+    }
     *sequences = s->end.totals.sequences;
     *frames = s->end.frames;
     stream_close(s);

@@ -75,6 +75,11 @@ struct stream;
 int stream_open(struct stream **s, const char *path, unsigned kinds);
 void stream_close(struct stream *s); // NULL is allowed
 
+// A pipe that is wanted as a file: copy what is still to come into an unlinked scratch file, and read it from
+// there; seekable from then on. Before the first stream_next; a file is left alone. tell(context, sequences) is
+// called now and then with how many have arrived; NULL: nobody.
+int stream_spool(struct stream *s, void (*tell)(void *context, uint64_t sequences), void *context);
+
 const struct stream_header *stream_header(const struct stream *s);
 const char *stream_name(const struct stream *s); // the path, or "standard input"
 uint64_t stream_serial(const struct stream *s);  // distinct for every stream that this process opened
@@ -101,15 +106,18 @@ int stream_next(struct stream *s, struct record *r, bool *got);
 int stream_read(struct stream *s, uint64_t n, struct record *r);
 void stream_cache(struct stream *s, uint64_t bytes);
 
-// Read on to the verified end (a pipe), or confirm the end frame (a file). A writer calls it on every input.
+// Read on to the verified end (a pipe, spooled or not), or confirm the end frame (a file). A writer calls it on
+// every input.
 int stream_finish(struct stream *s);
 
 // After stream_finish: digests of the content, and of the corpus that the ids count.
 struct digest stream_content(const struct stream *s);
 struct digest stream_corpus(const struct stream *s);
 
-// Verify every frame, hash and the content digest of a file or pipe (view --check).
-int stream_check(const char *path, uint64_t *sequences, uint64_t *frames);
+// Verify every frame, hash and the content digest of a file or pipe (view --check). tell(context, sequences, all)
+// is called for every frame with how many were verified, of how many (0: not known).
+int stream_check(const char *path, void (*tell)(void *context, uint64_t sequences, uint64_t all), void *context,
+                 uint64_t *sequences, uint64_t *frames);
 
 // Totals and digests of the end frame, as a fresh json_t object string for `view --header`; free() it.
 char *stream_describe(struct stream *s); // header; and the end frame where seekable

@@ -1,15 +1,14 @@
 // Writing: records gather in a frame, frames go out with their hashes, the end frame closes the stream.
 #include "stream/writer.h"
-#include "base/background.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "stream/frame.h"
+#include "stream/leaving.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVEL_MOST = 19, COLUMNS_SIZE = 33, UNUSED = UINT32_MAX, FRAMES_BEFORE = 2 };
+enum { LEVEL_MOST = 19, COLUMNS_SIZE = 33, UNUSED = UINT32_MAX };
 
 // Indices of a source's domains in the writer's table, so that a name is looked up once per source.
 struct domain_map {
@@ -18,23 +17,11 @@ struct domain_map {
     uint32_t *indices;
 };
 
-// A frame on its way out: its raw content behind the room for its header, and what the index will say of it.
-struct leaving {
-    struct buffer raw;
-    struct frame_header header;
-    struct index_entry entry;
-    bool pending;
-};
-
 struct stream_writer {
-    struct output *out;
     struct stream_header header;
-    int level;
     uint32_t target;
     bool trusted, sealed;
-    ZSTD_CCtx *zstd;
-    XXH3_state_t *content;
-    uint64_t header_hash, position; // bytes written
+    uint64_t header_hash;
     struct totals totals;
 
     struct domains domains; // in the order of stream_add_domain
@@ -45,17 +32,8 @@ struct stream_writer {
     struct domain_map *maps;
     int map_count;
 
-    struct record *records; // of the frame under construction; domain is the file's number
-    uint32_t record_count, record_capacity;
-    struct buffer frame; // its header and payload, and when it closes its columns
-    struct buffer index;
-    uint64_t frames;
-
-    // While records gather in one frame, a thread compresses, hashes and writes the one before (where there are
-    // enough of them). Until end_leaving() it has these, and zstd, out and position.
-    struct background *thread;
+    struct gathered frame; // under construction
     struct leaving leaving;
-    struct buffer stored; // header and compressed content
 
     struct digest *parents;
     uint32_t parent_count;
@@ -63,20 +41,6 @@ struct stream_writer {
 };
 
 // ---- opening ----
-
-static int write_bytes(struct stream_writer *w, const void *data, size_t size) {
-    int code = output_write(w->out, data, size);
-    if (code == OK)
-        w->position += size;
-    return code;
-}
-
-static int begin_frame(struct stream_writer *w) {
-    static const uint8_t room[FRAME_HEADER_SIZE];
-    buffer_clear(&w->frame);
-    w->record_count = 0;
-    return buffer_append(&w->frame, room, sizeof room);
-}
 
 static int begin(struct stream_writer *w, const struct stream_header *h) {
     struct buffer block = {0};
@@ -86,13 +50,13 @@ static int begin(struct stream_writer *w, const struct stream_header *h) {
     if (code == OK)
         code = header_block_encode(&block, h);
     if (code == OK)
-        code = content_begin(w->content, h);
+        code = content_begin(w->leaving.content, h);
     if (code == OK) {
         w->header_hash = load_le(block.data + block.size - HASH_SIZE, HASH_SIZE);
-        code = write_bytes(w, block.data, block.size);
+        code = leaving_write(&w->leaving, block.data, block.size);
     }
     buffer_release(&block);
-    return code == OK ? begin_frame(w) : code;
+    return code == OK ? gathered_clear(&w->frame) : code;
 }
 
 int stream_create(struct stream_writer **result, const char *path, const struct stream_header *h, int level) {
@@ -102,15 +66,12 @@ int stream_create(struct stream_writer **result, const char *path, const struct 
     struct stream_writer *w = memory_new(1, sizeof *w);
     if (!w)
         return ERROR_SYSTEM;
-    w->level = level;
     w->target = FRAME_TARGET;
-    w->zstd = ZSTD_createCCtx();
-    w->content = XXH3_createState();
-    int code = w->zstd && w->content ? OK : error_set(ERROR_SYSTEM, "out of memory: creating a stream");
+    int code = leaving_init(&w->leaving, &w->header, level);
     if (code == OK)
-        code = output_open(&w->out, path, true);
+        code = output_open(&w->leaving.out, path, true);
     if (code == OK && (code = begin(w, h)) != OK && code != ERROR_SYSTEM)
-        error_prefix(code, "%s", output_name(w->out));
+        error_prefix(code, "%s", output_name(w->leaving.out));
     if (code != OK) {
         stream_abort(w);
         return code;
@@ -127,108 +88,12 @@ void stream_writer_trust(struct stream_writer *w) {
     w->trusted = true;
 }
 
-// ---- frames ----
-
-// Compress the content behind the room for the header, where that makes it smaller.
-static int compress_frame(struct stream_writer *w, const struct buffer *raw, struct frame_header *header) {
-    size_t size = raw->size - FRAME_HEADER_SIZE, bound = ZSTD_compressBound(size);
-    buffer_clear(&w->stored);
-    int code = buffer_reserve(&w->stored, FRAME_HEADER_SIZE + bound);
-    if (code != OK)
-        return code;
-    size_t got = ZSTD_compressCCtx(w->zstd, w->stored.data + FRAME_HEADER_SIZE, bound,
-                                   raw->data + FRAME_HEADER_SIZE, size, w->level);
-    if (ZSTD_isError(got))
-        return error_set(ERROR_SYSTEM, "%s: compressing failed: %s", output_name(w->out), ZSTD_getErrorName(got));
-    header->compressed = got < size;
-    header->stored = (uint32_t)(got < size ? got : size);
-    w->stored.size = FRAME_HEADER_SIZE + header->stored;
-    return OK;
-}
-
-// Write header and content as a frame; `raw` holds room for the header, then the content.
-static int write_frame(struct stream_writer *w, struct buffer *raw, struct frame_header *header, uint64_t *hash,
-                       uint64_t *length) {
-    static const uint8_t zeros[8];
-    size_t size = raw->size - FRAME_HEADER_SIZE;
-    header->raw = header->stored = (uint32_t)size;
-    int code = w->level > 0 && size > 0 ? compress_frame(w, raw, header) : OK;
-    if (code != OK)
-        return code;
-    struct buffer *out = header->compressed ? &w->stored : raw;
-    frame_header_encode(out->data, header);
-    code = buffer_append(out, zeros, round_up_8(header->stored) - header->stored);
-    if (code != OK)
-        return code;
-    *hash = XXH3_64bits(out->data, out->size);
-    uint8_t encoded[HASH_SIZE];
-    store_le(encoded, *hash, HASH_SIZE);
-    code = buffer_append(out, encoded, HASH_SIZE);
-    *length = out->size;
-    return code == OK ? write_bytes(w, out->data, out->size) : code;
-}
-
-static int write_leaving(void *context) {
-    struct stream_writer *w = context;
-    struct leaving *l = &w->leaving;
-    uint64_t length = 0;
-    int code = write_frame(w, &l->raw, &l->header, &l->entry.hash, &length);
-    l->entry.length = (uint32_t)length;
-    return code;
-}
-
-static int append_entry(struct stream_writer *w) {
-    uint8_t encoded[INDEX_ENTRY_SIZE];
-    index_entry_encode(encoded, &w->leaving.entry);
-    return buffer_append(&w->index, encoded, sizeof encoded);
-}
-
-// Wait until the frame on its way out is written.
-static int end_leaving(struct stream_writer *w) {
-    if (!w->leaving.pending)
-        return OK;
-    w->leaving.pending = false;
-    int code = background_wait(w->thread);
-    return code == OK ? append_entry(w) : code;
-}
-
-// Let the frame under construction leave, once the one before it is gone.
-static int begin_leaving(struct stream_writer *w, const struct frame_header *header, uint32_t domains) {
-    struct leaving *l = &w->leaving;
-    int code = end_leaving(w);
-    if (code != OK)
-        return code;
-    if (w->frames == FRAMES_BEFORE)
-        w->thread = background_new();
-    struct buffer empty = l->raw;
-    *l = (struct leaving){.raw = w->frame, .header = *header};
-    l->entry = (struct index_entry){.records = header->records, .domains = domains};
-    w->frame = empty;
-    if (w->thread) {
-        l->pending = true;
-        background_start(w->thread, write_leaving, w);
-        return OK;
-    }
-    code = write_leaving(w);
-    return code == OK ? append_entry(w) : code;
-}
-
 static int end_frame(struct stream_writer *w) {
-    struct frame_header header = {.number = w->frames, .records = w->record_count};
-    header.payload = (uint32_t)(w->frame.size - FRAME_HEADER_SIZE);
-    if (w->record_count == 0)
+    if (w->frame.count == 0)
         return OK;
-    int code = frame_encode_columns(&w->frame, w->records, w->record_count);
-    if (code == OK)
-        code = domains_encode(&w->frame, &w->used, w->used_written, w->used.count);
-    if (code == OK && w->frame.size - FRAME_HEADER_SIZE > FRAME_LIMIT)
-        code = error_set(ERROR_INPUT, "%s: a frame of %zu bytes exceeds %d", output_name(w->out), w->frame.size,
-                         FRAME_LIMIT);
-    if (code == OK)
-        code = begin_leaving(w, &header, w->used.count - w->used_written);
+    int code = leaving_frame(&w->leaving, &w->frame, &w->used, w->used_written);
     w->used_written = w->used.count;
-    w->frames++;
-    return code == OK ? begin_frame(w) : code;
+    return code;
 }
 
 // ---- domains ----
@@ -244,7 +109,7 @@ int stream_add_domain(struct stream_writer *w, const char *name, uint16_t *domai
                 w->number_capacity = w->domains.capacity;
         }
         if (code != OK)
-            return error_prefix(code, "%s", output_name(w->out));
+            return error_prefix(code, "%s", output_name(w->leaving.out));
         found = w->domains.count - 1;
         w->numbers[found] = UNUSED;
     }
@@ -255,7 +120,7 @@ int stream_add_domain(struct stream_writer *w, const char *name, uint16_t *domai
 // The file numbers domains by first use, whatever the order in which the writer learned of them.
 static int number_domain(struct stream_writer *w, uint16_t domain, uint16_t *number) {
     if (domain >= w->domains.count)
-        return error_set(ERROR_INPUT, "%s: domain %u is not one of %u", output_name(w->out), domain,
+        return error_set(ERROR_INPUT, "%s: domain %u is not one of %u", output_name(w->leaving.out), domain,
                          w->domains.count);
     if (w->numbers[domain] == UNUSED) {
         const char *name = w->domains.names[domain];
@@ -300,24 +165,24 @@ static int check_record(const struct stream_writer *w, const struct record *r, s
     else if (!w->trusted)
         code = payload_check(h, r->payload, size);
     if (code != OK)
-        error_prefix(code, "%s: sequence %" PRIu64, output_name(w->out), w->totals.sequences);
+        error_prefix(code, "%s: sequence %" PRIu64, output_name(w->leaving.out), w->totals.sequences);
     return code;
 }
 
 static int make_room(struct stream_writer *w, size_t size) {
-    size_t filled = w->frame.size - FRAME_HEADER_SIZE + (size_t)w->record_count * COLUMNS_SIZE;
-    if (w->record_count > 0 &&
-        (w->record_count == FRAME_RECORDS_LIMIT || filled + size + COLUMNS_SIZE > w->target)) {
+    size_t filled = w->frame.raw.size - FRAME_HEADER_SIZE + (size_t)w->frame.count * COLUMNS_SIZE;
+    if (w->frame.count > 0 &&
+        (w->frame.count == FRAME_RECORDS_LIMIT || filled + size + COLUMNS_SIZE > w->target)) {
         int code = end_frame(w);
         if (code != OK)
             return code;
     }
-    if (w->record_count < w->record_capacity)
+    if (w->frame.count < w->frame.capacity)
         return OK;
-    uint32_t capacity = w->record_capacity ? 2 * w->record_capacity : 256;
-    int code = memory_resize(&w->records, capacity, sizeof *w->records);
+    uint32_t capacity = w->frame.capacity ? 2 * w->frame.capacity : 256;
+    int code = memory_resize(&w->frame.records, capacity, sizeof *w->frame.records);
     if (code == OK)
-        w->record_capacity = capacity;
+        w->frame.capacity = capacity;
     return code;
 }
 
@@ -325,21 +190,20 @@ static int make_room(struct stream_writer *w, size_t size) {
 static int write_record(struct stream_writer *w, const struct record *r, uint16_t domain) {
     uint64_t bytes = payload_size(&w->header, payload_count(&w->header, r->first, r->predicted));
     size_t size = bytes < FRAME_LIMIT ? (size_t)bytes : FRAME_LIMIT;
-    int code =
-        w->sealed ? error_set(ERROR_SYSTEM, "%s: is sealed", output_name(w->out)) : check_record(w, r, size);
+    int code = w->sealed ? error_set(ERROR_SYSTEM, "%s: is sealed", output_name(w->leaving.out))
+                         : check_record(w, r, size);
     if (code == OK)
         code = make_room(w, size);
     if (code != OK)
         return code;
-    struct record *kept = &w->records[w->record_count];
+    struct record *kept = &w->frame.records[w->frame.count];
     *kept = *r;
     code = number_domain(w, domain, &kept->domain);
     if (code == OK && size > 0)
-        code = buffer_append(&w->frame, r->payload, size);
+        code = buffer_append(&w->frame.raw, r->payload, size);
     if (code != OK)
         return code;
-    content_record(w->content, r, kept->domain, size);
-    w->record_count++;
+    w->frame.count++;
     w->totals.sequences++;
     w->totals.predicted += r->predicted;
     w->totals.bytes += r->bytes;
@@ -394,42 +258,43 @@ void stream_set_corpus(struct stream_writer *w, const struct digest *corpus) {
 }
 
 static int write_end(struct stream_writer *w) {
-    struct frame_header header = {.end = true, .number = w->frames};
+    struct leaving *l = &w->leaving;
     struct end end = {.header_hash = w->header_hash,
                       .totals = w->totals,
                       .parent_count = w->parent_count,
                       .parents = w->parents,
                       .domains = w->used,
-                      .frames = w->frames,
-                      .index = w->index.data};
-    uint64_t offset = w->position, hash, length;
-    end.content = w->digest = content_end(w->content, &w->used, &w->totals);
+                      .frames = l->frames,
+                      .index = l->index.data};
+    uint64_t offset = l->position;
+    end.content = w->digest = content_end(l->content, &w->used, &w->totals);
     end.corpus = digest_known(&w->corpus) ? w->corpus : w->digest;
-    int code = end_encode(&w->frame, &end); // behind the room for the header that end_frame left
-    if (code == OK && w->frame.size - FRAME_HEADER_SIZE > END_LIMIT)
-        code = error_set(ERROR_INPUT, "%s: an index of %" PRIu64 " frames exceeds %d bytes", output_name(w->out),
-                         w->frames, END_LIMIT);
+    int code = end_encode(&w->frame.raw, &end); // behind the room for the header that the last frame left
+    if (code == OK && w->frame.raw.size - FRAME_HEADER_SIZE > END_LIMIT)
+        code = error_set(ERROR_INPUT, "%s: an index of %" PRIu64 " frames exceeds %d bytes", output_name(l->out),
+                         l->frames, END_LIMIT);
     if (code == OK)
-        code = write_frame(w, &w->frame, &header, &hash, &length);
+        code = leaving_end(l, &w->frame.raw);
     uint8_t trailer[TRAILER_SIZE];
-    trailer_encode(trailer, offset, w->position + TRAILER_SIZE);
-    return code == OK ? write_bytes(w, trailer, sizeof trailer) : code;
+    trailer_encode(trailer, offset, l->position + TRAILER_SIZE);
+    return code == OK ? leaving_write(l, trailer, sizeof trailer) : code;
 }
 
 int stream_seal(struct stream_writer *w) {
     int code = w->sealed ? OK : end_frame(w);
     if (code == OK)
-        code = end_leaving(w);
+        code = leaving_finish(&w->leaving);
     if (code == OK && !w->sealed)
         code = write_end(w);
     if (code == OK && !w->sealed)
-        code = output_sync(w->out);
+        code = output_sync(w->leaving.out);
     w->sealed = true;
     return code;
 }
 
 static void release(struct stream_writer *w) {
-    background_free(w->thread);
+    leaving_release(&w->leaving);
+    gathered_release(&w->frame);
     header_release(&w->header);
     domains_release(&w->domains);
     domains_release(&w->used);
@@ -437,14 +302,7 @@ static void release(struct stream_writer *w) {
         free(w->maps[i].indices);
     free(w->maps);
     free(w->numbers);
-    free(w->records);
     free(w->parents);
-    buffer_release(&w->frame);
-    buffer_release(&w->leaving.raw);
-    buffer_release(&w->stored);
-    buffer_release(&w->index);
-    ZSTD_freeCCtx(w->zstd);
-    XXH3_freeState(w->content);
     free(w);
 }
 
@@ -456,7 +314,7 @@ int stream_commit(struct stream_writer *w, struct digest *content) {
     }
     if (content)
         *content = w->digest;
-    code = output_commit(w->out);
+    code = output_commit(w->leaving.out);
     release(w);
     return code;
 }
@@ -466,7 +324,7 @@ int stream_commit_all(struct stream_writer **writers, uint32_t count) {
     int code = outs ? OK : ERROR_SYSTEM;
     for (uint32_t i = 0; i < count && code == OK; i++) {
         code = stream_seal(writers[i]);
-        outs[i] = writers[i]->out;
+        outs[i] = writers[i]->leaving.out;
     }
     if (code == OK) {
         code = output_commit_all(outs, (int)count);
@@ -482,8 +340,7 @@ int stream_commit_all(struct stream_writer **writers, uint32_t count) {
 void stream_abort(struct stream_writer *w) {
     if (!w)
         return;
-    background_free(w->thread); // before what it writes to
-    w->thread = NULL;
-    output_abort(w->out);
+    leaving_stop(&w->leaving); // before what it writes to
+    output_abort(w->leaving.out);
     release(w);
 }

@@ -22,7 +22,8 @@ struct symbol {
 
 struct encoder {
     const struct vocabulary *vocabulary;
-    struct cache_slot *cache;
+    void *memory;
+    struct cache_slot *cache; // in it, aligned
     struct symbol *symbols;
     size_t symbol_room;
     struct buffer heap; // uint64_t: rank << 32 | position, a min-heap
@@ -35,12 +36,14 @@ int encoder_new(struct encoder **out, const struct vocabulary *v) {
     if (!e)
         return ERROR_SYSTEM;
     e->vocabulary = v;
-    e->cache = memory_new_aligned(CACHE_SLOTS * sizeof *e->cache);
-    if (!e->cache) {
+    // The system has zeroed pages for what is used of it, and a short text uses little.
+    e->memory = memory_new(CACHE_SLOTS + 1, sizeof *e->cache);
+    if (!e->memory) {
         encoder_free(e);
         return ERROR_SYSTEM;
     }
-    memset(e->cache, 0, CACHE_SLOTS * sizeof *e->cache);
+    e->cache =
+        (struct cache_slot *)(((uintptr_t)e->memory + sizeof *e->cache - 1) / sizeof *e->cache * sizeof *e->cache);
     *out = e;
     return OK;
 }
@@ -48,7 +51,7 @@ int encoder_new(struct encoder **out, const struct vocabulary *v) {
 void encoder_free(struct encoder *e) {
     if (!e)
         return;
-    free(e->cache);
+    free(e->memory);
     free(e->symbols);
     buffer_release(&e->heap);
     free(e);

@@ -52,6 +52,7 @@ def experts:
   section("Which expert gets which domain";
     ("Per cent of each domain\u2019s sequences. NMI is the normalised mutual information of domain and expert: 0 where they have nothing to do with each other. The routers never see a domain." | soft),
     (.tables[-1] | heat), $rounds,
+    (.starts | select(. != null) | "The first \(.rounds) rounds began \(.log_likelihoods | length) times, from different weights and assignments. Start \(.chosen) went on: its assignment of chunk \(.rounds), which no router had seen, had the greatest log-likelihood, \(.log_likelihoods[.chosen] | fixed(3)) nats a token; the others had \(.chosen as $c | .log_likelihoods | del(.[$c]) | map(fixed(3)) | join(", "))." | soft),
     "<details><summary>\(if (.tables | length) > 2 then "Every round, and the experts\u2019 part" else "The experts\u2019 part" end)</summary><div class=rounds>",
     (.tables[:-1][] | heat), "</div></details>");
 
@@ -65,7 +66,7 @@ def cost:
 # stages of one kind side by side; the other variants' stages are not this report's
 def kind:
   if test("^(vocabulary|tokenize|shuffle)") then "vocabulary, tokens, shuffle"
-  elif test("^router [0-9]+ round") then "routers" elif test("^(score|assign)") then "scoring and assignment"
+  elif test("^router [0-9]+ round") then "routers" elif test("^(score|assign|choose)") then "scoring and assignment"
   elif test(": expert [0-9]+$") then "experts" elif test("evaluate|on all$|: mix") then "evaluation"
   elif test(": report$") then "report" else sub("-"; ", ") end;
 def time:

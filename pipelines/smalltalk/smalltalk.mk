@@ -3,6 +3,7 @@
 #
 #   corpus -> tokenizer.json -> tokens.{train,valid,test}.tok -> train.tok (shuffled)
 #   train.tok, chunk r    -> router/round-r/expert-e (train --continue) -> chunk-r.scr -> chunk-r.asg -> round r + 1
+#                            the first rounds in router/start-s, as often as there are starts
 #   train.tok, the rest   -> router/experts.scr -> VARIANT/experts.asg -> VARIANT/expert-e  (from trunk where TRUNK > 0)
 #   test.tok              -> router/test.scr -> VARIANT/test.asg -> VARIANT/test.e.lp -> VARIANT/test.lp -> report
 #
@@ -17,6 +18,8 @@ SAVE_EVERY ?= 2000
 CORPUS ?=
 LABELS ?=
 ROUTER_SCHEDULE ?= constant
+STARTS ?= 1
+START_ROUNDS ?= 1
 
 st := pipelines/smalltalk
 tools := $(TOOL_BINARIES)
@@ -72,7 +75,7 @@ $(RUN)/router.json: $(call variables,router,VOCAB LENGTH ROUTER_LAYERS ROUTER_HI
 	$(Q)$(st)/config $(VOCAB) $(LENGTH) $(ROUTER_LAYERS) $(ROUTER_HIDDEN) $(ROUTER_HEADS) > $@.tmp && mv $@.tmp $@
 
 # Ranges of train.tok, steps and FLOPs of every run: what depends on how much text there is.
-budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS ROUND_SEQUENCES EVALS
+budget_variables := E TRUNK TRUNK_BATCH LENGTH ROUTE_PREFIX BATCH TOKENS ROUTER_BATCH ROUNDS STARTS START_ROUNDS ROUND_SEQUENCES EVALS
 $(RUN)/budget.json: $(RUN)/train.tok $(RUN)/valid.tok $(RUN)/test.tok $(RUN)/expert.json $(RUN)/router.json $(call variables,budget,$(budget_variables)) | $(tools)
 	$(Q)$(foreach v,$(budget_variables),$(v)='$($(v))') BIN=$(BIN) $(st)/budget $(RUN) > $@.tmp && mv $@.tmp $@
 budget = $$(jq -r '$(1)' $(RUN)/budget.json)
@@ -80,45 +83,81 @@ budget = $$(jq -r '$(1)' $(RUN)/budget.json)
 # ---- routers: EM rounds -------------------------------------------------------------------------------------
 
 # Round r trains on chunk r - 1. Chunk 0 is assigned at random; chunk r by the routers of round r.
+#
+# EM ends in the local optimum that its start leads to. So STARTS starts, each with its own weights and its own
+# assignment of chunk 0, see the same chunks for START_ROUNDS rounds, in router/start-S. The start whose assignment of
+# the next chunk, which no router has seen, is the most likely goes on alone, in router. One start is there at once.
 router_options = --batch $(ROUTER_BATCH) --length $(ROUTE_PREFIX) --warmup $(ROUTER_WARMUP) \
     --schedule $(ROUTER_SCHEDULE) --schedule-steps $(call budget,.routers.steps) \
     --lr $(ROUTER_RATE) --clip $(CLIP) --weight-decay $(DECAY) $(device_options)
 router_stamp := $(call variables,routers,ROUTER_SCHEDULE ROUTER_RATE ROUTER_WARMUP CLIP DECAY ROUTE_PREFIX SEED DEVICE)
 chunk = $(call budget,.rounds[$(1)].range)
-routers_of = $(foreach e,$(experts),$(RUN)/router/round-$(1)/expert-$(e))
 
-$(RUN)/router/chunk-0.asg: $(RUN)/budget.json $(RUN)/train.tok $(router_stamp) | $(tools)
-	$(call stage,assign chunk 0,$(BIN)/assign -q --method random --experts $(E) --seed $(SEED) --sequences $(call chunk,0) $(RUN)/train.tok -o $@)
+starts := $(if $(filter-out 1,$(STARTS)),$(shell seq 0 $$(($(STARTS) - 1))))
+start_rounds := $(if $(starts),$(shell seq $(START_ROUNDS)))
+common_rounds := $(filter-out $(start_rounds),$(rounds))
+ifeq ($(and $(or $(starts),$(filter 1,$(STARTS))),$(or $(start_rounds),$(filter 1,$(STARTS))),$(common_rounds)),)
+$(error STARTS=$(STARTS), START_ROUNDS=$(START_ROUNDS): at least 1 of each, and START_ROUNDS below ROUNDS=$(ROUNDS))
+endif
+join_round := $(if $(starts),$(firstword $(common_rounds)))
+best_start := $(RUN)/router/best-start.json
 
-# $(call router_rule,ROUND,EXPERT,CHUNK)
+# START, here and below, is empty where there is one and where the best goes on. Which is the best, recipes ask.
+folder = $(RUN)/router$(if $(1),/start-$(1))
+best_folder = $(RUN)/router/start-$$(jq .chosen $(best_start))
+of_start = $(if $(1), of start $(1))
+routers_of = $(foreach e,$(experts),$(call folder,$(1))/round-$(2)/expert-$(e))
+router_models = $(addsuffix /model.safetensors,$(call routers_of,$(1),$(2)))
+
+# $(call first_chunk_rule,START)
+define first_chunk_rule
+$(call folder,$(1))/chunk-0.asg: $(RUN)/budget.json $(RUN)/train.tok $(router_stamp) | $(tools)
+	$$(call stage,assign chunk 0$(call of_start,$(1)),$(BIN)/assign -q --method random --experts $(E) --seed $$$$(($(SEED) + 1000 * $(or $(1),0))) \
+	  --sequences $$(call chunk,0) $(RUN)/train.tok -o $$@)
+endef
+
+# $(call router_rule,START,ROUND,EXPERT,CHUNK,FOLDER OF THE ROUND BEFORE,WHAT OF IT MUST BE THERE)
 define router_rule
-$(RUN)/router/round-$(1)/expert-$(2)/model.safetensors: $(RUN)/router/chunk-$(3).asg $(RUN)/router.json $(RUN)/tokenizer.json \
-    $(if $(filter-out 1,$(1)),$(RUN)/router/round-$(3)/expert-$(2)/model.safetensors)
-	$$(call stage,router $(2) round $(1),$(LAUNCH) $(BIN)/train -q --resume --restart \
-	  $(if $(filter 1,$(1)),--model $(RUN)/router.json --seed $$$$(($(SEED) * 1000 + $(2))),--continue $(RUN)/router/round-$(3)/expert-$(2)) \
-	  $$(router_options) --tokenizer $(RUN)/tokenizer.json --sequences $$(call chunk,$(3)) --assignment $$< --expert $(2) \
-	  --log $(RUN)/router/round-$(1)/expert-$(2).jsonl -o $$(@D) $(RUN)/train.tok)
+$(call folder,$(1))/round-$(2)/expert-$(3)/model.safetensors: $(6) $(RUN)/router.json $(RUN)/tokenizer.json
+	$$(call stage,router $(3) round $(2)$(call of_start,$(1)),$(LAUNCH) $(BIN)/train -q --resume --restart \
+	  $(if $(filter 1,$(2)),--model $(RUN)/router.json --seed $$$$(($(SEED) * 1000 + $(or $(1),0) * $(E) + $(3))),--continue $(5)/round-$(4)/expert-$(3)) \
+	  $$(router_options) --tokenizer $(RUN)/tokenizer.json --sequences $$(call chunk,$(4)) --assignment $(5)/chunk-$(4).asg --expert $(3) \
+	  --log $(call folder,$(1))/round-$(2)/expert-$(3).jsonl -o $$(@D) $(RUN)/train.tok)
 endef
-$(foreach r,$(rounds),$(foreach e,$(experts),$(eval $(call router_rule,$(r),$(e),$(shell echo $$(($(r) - 1)))))))
+before = $(word $(1),0 $(rounds))
+own_files = $(call folder,$(1))/chunk-$(3).asg $(if $(filter-out 0,$(3)),$(call folder,$(1))/round-$(3)/expert-$(2)/model.safetensors)
 
-# $(call score,ROUND,RANGE or nothing,STREAM,OUTPUT)
-score = $(LAUNCH) $(BIN)/route -q $(foreach d,$(call routers_of,$(1)),-m $(d)) --prefix $(ROUTE_PREFIX) $(device_options) \
-    $(if $(2),--sequences $(2)) --log $(4:.scr=.jsonl) $(3) -o $(4)
-router_models = $(foreach d,$(call routers_of,$(1)),$(d)/model.safetensors)
+# $(call score,START,ROUND,RANGE or nothing,STREAM,OUTPUT)
+score = $(LAUNCH) $(BIN)/route -q $(addprefix -m ,$(call routers_of,$(1),$(2))) --prefix $(ROUTE_PREFIX) $(device_options) \
+    $(if $(3),--sequences $(3)) --log $(5:.scr=.jsonl) $(4) -o $(5)
 
+# $(call chunk_rule,START,ROUND)
 define chunk_rule
-$(RUN)/router/chunk-$(1).scr: $(call router_models,$(1)) $(RUN)/budget.json
-	$$(call stage,score chunk $(1),$$(call score,$(1),$$(call chunk,$(1)),$(RUN)/train.tok,$$@))
-$(RUN)/router/chunk-$(1).asg: $(RUN)/router/chunk-$(1).scr
-	$$(call stage,assign chunk $(1),$(BIN)/assign -q --method balanced --log $$(@:.asg=.report.jsonl) $$< -o $$@)
+$(call folder,$(1))/chunk-$(2).scr: $(call router_models,$(1),$(2)) $(RUN)/budget.json
+	$$(call stage,score chunk $(2)$(call of_start,$(1)),$$(call score,$(1),$(2),$$(call chunk,$(2)),$(RUN)/train.tok,$$@))
+$(call folder,$(1))/chunk-$(2).asg: $(call folder,$(1))/chunk-$(2).scr
+	$$(call stage,assign chunk $(2)$(call of_start,$(1)),$(BIN)/assign -q --method balanced --log $$(@:.asg=.report.jsonl) $$< -o $$@)
 endef
-$(foreach r,$(filter-out $(last_round),$(rounds)),$(eval $(call chunk_rule,$(r))))
+
+# $(call round_rules,START,ROUND,ROUND BEFORE)
+define round_rules
+$(foreach e,$(experts),$(eval $(if $(filter $(join_round),$(2)),\
+    $(call router_rule,$(1),$(2),$(e),$(3),$$(best_folder),$(best_start)),\
+    $(call router_rule,$(1),$(2),$(e),$(3),$(call folder,$(1)),$(call own_files,$(1),$(e),$(3))))))
+$(if $(filter-out $(last_round),$(2)),$(eval $(call chunk_rule,$(1),$(2))))
+endef
+$(foreach s,$(starts),$(eval $(call first_chunk_rule,$(s)))$(foreach r,$(start_rounds),$(call round_rules,$(s),$(r),$(call before,$(r)))))
+$(if $(starts),,$(eval $(call first_chunk_rule,)))
+$(foreach r,$(common_rounds),$(call round_rules,,$(r),$(call before,$(r))))
+
+$(best_start): $(foreach s,$(starts),$(RUN)/router/start-$(s)/chunk-$(START_ROUNDS).asg)
+	$(call stage,choose start,$(st)/best-start $(^:.asg=.report.jsonl) > $@.tmp && mv $@.tmp $@)
 
 # The last routers score the experts' part and the held-out streams.
-$(RUN)/router/experts.scr: $(call router_models,$(last_round)) $(RUN)/budget.json
-	$(call stage,score shares,$(call score,$(last_round),$(call budget,.experts.range),$(RUN)/train.tok,$@))
-$(RUN)/router/%.scr: $(call router_models,$(last_round)) $(RUN)/%.tok
-	$(call stage,score $*,$(call score,$(last_round),,$(RUN)/$*.tok,$@))
+$(RUN)/router/experts.scr: $(call router_models,,$(last_round)) $(RUN)/budget.json
+	$(call stage,score shares,$(call score,,$(last_round),$(call budget,.experts.range),$(RUN)/train.tok,$@))
+$(RUN)/router/%.scr: $(call router_models,,$(last_round)) $(RUN)/%.tok
+	$(call stage,score $*,$(call score,,$(last_round),,$(RUN)/$*.tok,$@))
 
 # ---- assignment: one rule a variant -------------------------------------------------------------------------
 

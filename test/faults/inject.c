@@ -115,6 +115,8 @@ function(ssize_t, system_write, (int fd, const void *data, size_t size), (fd, da
          fails(FAULT_WRITE, ENOSPC) || interrupts());
 function(ssize_t, system_pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, portion(size), at),
          -1, fails(FAULT_WRITE, ENOSPC) || interrupts());
+function(ssize_t, system_splice, (int from, int to, off_t *at, size_t size), (from, to, at, portion(size)), -1,
+         fails(FAULT_READ, EIO) || fails(FAULT_WRITE, ENOSPC) || interrupts());
 function(int, system_ftruncate, (int fd, off_t size), (fd, size), -1, fails(FAULT_WRITE, ENOSPC));
 function(int, system_fsync, (int fd), (fd), -1, fails(FAULT_SYNC, EIO) || interrupts());
 function(int, system_flock, (int fd, int operation), (fd, operation), -1,

@@ -10,6 +10,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s FILE...\n", argv[0]);
         return ERROR_USAGE;
     }
+    fuzz_replay = true;
     for (int i = 1; i < argc; i++) {
         int code = file_read(argv[i], SIZE_MAX, &bytes);
         if (code != OK) {

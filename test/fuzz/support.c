@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,16 +14,19 @@
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
+#define UNCHECKED __attribute__((no_sanitize("address")))
 #else
+#define UNCHECKED
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { FOLDERS_MOST = 8, PIPE_OFFSET = 1 };
+enum { FOLDERS_MOST = 8, PIPE_OFFSET = 1, WINDOW_LOG = 12 };
 
 static int input = -1, output = -1, standard_input = -1; // memory files; which one standard input is
-static char folders[FOLDERS_MOST][64], *links[FOLDERS_MOST];
+static char folders[FOLDERS_MOST][64], *names[FOLDERS_MOST];
 static int folder_count;
+static const char memory_folder[] = "/dev/shm"; // where there is one: its files cost least
 
 // ---- standard input and output ----
 
@@ -82,29 +86,27 @@ static struct {
     size_t used, live;
 } arena;
 
-// Freed bytes stay poisoned until the next execution; in front of every block is a redzone.
-static void *arena_new(size_t size) {
+// All of it is poisoned but for the blocks, and freed ones until the next execution; in front of every block is a
+// redzone, which begins with the block's size.
+static UNCHECKED void *arena_new(size_t size) {
     size_t rounded = (size + 15) / 16 * 16;
     if (size > ARENA || arena.used + REDZONE + rounded > ARENA)
         return NULL;
     uint8_t *block = arena.bytes + arena.used + REDZONE;
-    memcpy(block - REDZONE, &size, sizeof size);
-    ASAN_POISON_MEMORY_REGION(block - REDZONE, REDZONE + rounded);
+    *(size_t *)(void *)(block - REDZONE) = size;
     ASAN_UNPOISON_MEMORY_REGION(block, size);
     arena.used += REDZONE + rounded;
     arena.live++;
     return block;
 }
 
-static void arena_free(void *block) {
-    size_t size;
+static UNCHECKED void arena_free(void *block) {
     if (!block)
         return;
-    ASAN_UNPOISON_MEMORY_REGION((uint8_t *)block - REDZONE, REDZONE);
-    memcpy(&size, (uint8_t *)block - REDZONE, sizeof size);
-    REQUIRE(size != SIZE_MAX); // freed twice
-    memset((uint8_t *)block - REDZONE, 0xff, sizeof size);
-    ASAN_POISON_MEMORY_REGION((uint8_t *)block - REDZONE, REDZONE + size);
+    size_t *size = (size_t *)(void *)((uint8_t *)block - REDZONE);
+    REQUIRE(*size != SIZE_MAX); // freed twice
+    ASAN_POISON_MEMORY_REGION(block, *size);
+    *size = SIZE_MAX;
     arena.live--;
 }
 
@@ -112,10 +114,10 @@ void fuzz_json(void) {
     if (!arena.bytes) {
         arena.bytes = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         REQUIRE(arena.bytes != MAP_FAILED);
+        ASAN_POISON_MEMORY_REGION(arena.bytes, ARENA);
         json_set_alloc_funcs(arena_new, arena_free);
     }
-    REQUIRE(arena.live == 0); // JSON was not released
-    ASAN_UNPOISON_MEMORY_REGION(arena.bytes, arena.used);
+    REQUIRE(arena.live == 0); // JSON was not released, and nothing is unpoisoned
     arena.used = 0;
 }
 
@@ -161,13 +163,40 @@ size_t ZSTD_freeDCtx(ZSTD_DCtx *context) {
     return release(context);
 }
 
+// A few bytes of zstd can stand for very many, which finds nothing; a small window has small blocks.
+ZSTD_DStream *ZSTD_createDStream(void) {
+    ZSTD_DCtx *context = ZSTD_createDCtx();
+    REQUIRE(context && !ZSTD_isError(ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_LOG)));
+    return context;
+}
+
+size_t ZSTD_freeDStream(ZSTD_DStream *context) {
+    return ZSTD_freeDCtx(context);
+}
+
+// AddressSanitizer's own looks at all the bytes behind the one that is found, too, so that a text takes the square
+// of its length.
+void *memmem(const void *text, size_t size, const void *wanted, size_t length) {
+    const uint8_t *p = text, *first = wanted;
+    while (length > 0 && size >= length) {
+        const uint8_t *found = memchr(p, *first, size - length + 1);
+        if (!found)
+            return NULL;
+        if (memcmp(found, wanted, length) == 0)
+            return (void *)(uintptr_t)found;
+        size -= (size_t)(found - p) + 1;
+        p = found + 1;
+    }
+    return length > 0 ? NULL : (void *)(uintptr_t)p; // libFuzzer asks that
+}
+
 // ---- folders ----
 
 static void remove_folders(void) {
     for (int i = 0; i < folder_count; i++) {
-        unlink(links[i]);
+        unlink(names[i]);
         rmdir(folders[i]);
-        free(links[i]);
+        free(names[i]);
     }
 }
 
@@ -176,21 +205,34 @@ const char *fuzz_folder(const char *name) {
         atexit(remove_folders);
     REQUIRE(folder_count < FOLDERS_MOST);
     char *folder = folders[folder_count];
-    const char *place = getenv("TMPDIR");
+    const char *place = access(memory_folder, W_OK) == 0 ? memory_folder : getenv("TMPDIR");
     snprintf(folder, sizeof folders[0], "%s/fuzz.XXXXXX", place && strlen(place) < 40 ? place : "/tmp");
     REQUIRE(mkdtemp(folder));
-    char *link = links[folder_count++] = string_format("%s/%s", folder, name);
-    REQUIRE(link && symlink("/proc/self/fd/0", link) == 0);
+    char *path = names[folder_count] = string_format("%s/%s", folder, name);
+    REQUIRE(path);
+    if (folder_count++ > 0) {
+        REQUIRE(link(names[0], path) == 0);
+        return folder;
+    }
+    REQUIRE(input < 0); // or it were another file
+    input = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    REQUIRE(input >= 0);
     return folder;
 }
 
 // ---- bytes ----
 
+bool fuzz_replay;
+
+uint64_t fuzz_sum(uint64_t sum, const void *data, size_t size) {
+    const uint8_t *p = data;
+    for (; size >= 8; p += 8, size -= 8)
+        sum = (sum ^ load_le(p, 8)) * 0x9e3779b97f4a7c15u;
+    return size > 0 ? (sum ^ load_le(p, (int)size)) * 0x9e3779b97f4a7c15u : sum;
+}
+
 bool fuzz_one_in(unsigned n, const uint8_t *data, size_t size) {
-    unsigned sum = 0;
-    for (size_t i = 0; i < size; i++)
-        sum = sum * 31 + data[i];
-    return sum / 7 % n == 0;
+    return fuzz_replay || (fuzz_sum(size, data, size) >> 32) % n == 0;
 }
 
 uint8_t *fuzz_copy(const uint8_t *data, size_t size) {

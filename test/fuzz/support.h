@@ -28,8 +28,12 @@ void fuzz_output_as_input(void);
 // made before its first call.
 void fuzz_json(void);
 
-// One input in `n`, always the same ones: for checks that cost more than the parser.
+// One input in `n`, always the same ones: for checks that cost more than the parser. Every kept input is one.
 bool fuzz_one_in(unsigned n, const uint8_t *data, size_t size);
+extern bool fuzz_replay;
+
+// A sum of all bytes, begun with any number or with the sum of others.
+uint64_t fuzz_sum(uint64_t sum, const void *data, size_t size);
 
 // A folder in which NAME is what fuzz_file() put into standard input; made once, removed at exit.
 const char *fuzz_folder(const char *name);

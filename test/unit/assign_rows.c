@@ -1,6 +1,8 @@
-// A row's best expert among all, among the surely open ones, and where every expert fills up: against plain loops.
+// A row's best expert among all, among the surely open ones and among those with room, and where every expert
+// fills up: against plain loops.
 #include "check.h"
 
+#include "assign/assign.h"
 #include "assign/brackets.h"
 #include "assign/rows.h"
 #include "base/random.h"
@@ -41,6 +43,44 @@ static void check_row(uint64_t seed, uint32_t n) {
     }
 }
 
+// None, one, some or all of the experts have room.
+static void check_room(uint64_t seed, uint32_t n) {
+    float row[MOST];
+    uint64_t room[MOST];
+    for (uint32_t e = 0; e < n; e++)
+        row[e] = score_at(seed, e);
+    for (uint64_t full = 0; full <= 4; full++) { // of four experts, about so many
+        uint32_t best = n;
+        for (uint32_t e = 0; e < n; e++) {
+            // more than 32 bits: all of a room counts
+            room[e] = random_below(seed, 3 + full, e, 4) < full ? 0 : (uint64_t)1 << random_below(seed, 9, e, 64);
+            if (room[e] > 0 && (best == n || row[e] > row[best]))
+                best = e;
+        }
+        CHECK_EQUAL_INT(row_best_with_room(row, n, room), best);
+        for (uint32_t first = 0; first < n; first++) { // what assignment does with the arg max in hand
+            uint32_t chosen = room[first] ? first : best;
+            CHECK(best == n || balanced_choose(row, n, first, room) == chosen);
+        }
+    }
+}
+
+static void check_count_below(uint64_t seed, uint32_t n) {
+    uint64_t values[MOST];
+    for (uint32_t i = 0; i < n; i++) // neighbours, and far ones: the order is that of all 64 bits, unsigned
+        values[i] = random_below(seed, 4, i, 3) + (random_below(seed, 5, i, 4) << 62);
+    for (uint32_t k = 0; k < n; k++) {
+        for (int change = -1; change <= 1; change++) {
+            uint64_t other = values[k] + (uint64_t)change, below = 0;
+            for (uint32_t i = 0; i < n; i++)
+                below += values[i] < other;
+            CHECK_EQUAL_INT(count_below(values, n, other), below);
+        }
+    }
+    CHECK_EQUAL_INT(count_below(values, n, 0), 0);
+    CHECK_EQUAL_INT(count_below(values, 0, UINT64_MAX), 0);
+}
+
 // Two experts, room for `capacity` each; everybody prefers expert 0. It is full at rank `capacity`.
 static void check_brackets(uint64_t n, uint64_t capacity, double margin) {
     const float row[2] = {-1, -2};
@@ -74,8 +114,11 @@ static void check_ranks(void) {
 }
 
 int main(void) {
-    for (uint64_t seed = 0; seed < 500; seed++)
+    for (uint64_t seed = 0; seed < 500; seed++) {
         check_row(seed, 1 + (uint32_t)(seed % MOST));
+        check_room(seed, 1 + (uint32_t)(seed % MOST));
+        check_count_below(seed, 1 + (uint32_t)(seed % MOST));
+    }
     check_brackets(1000, 500, 20);
     check_ranks();
     return check_report();

@@ -216,6 +216,20 @@ static int run_direct(struct run *r) {
 
 // ---- all ----
 
+static void tell_arrived(void *progress, uint64_t sequences) {
+    progress_update(progress, (double)sequences, NULL);
+}
+
+// What needs to know all sequences before the first decision reads a pipe as a file.
+static int run_spool(struct assign_job *job) {
+    struct progress *p = job->progress;
+    int rc = stream_spool(job->in, p ? tell_arrived : NULL, p);
+    if (rc == OK && p)
+        progress_start(p, p->tool, p->unit, (double)stream_count(job->in),
+                       p->enabled ? PROGRESS_ON : PROGRESS_OFF);
+    return rc;
+}
+
 uint64_t run_selected(const struct run *r) {
     uint64_t held = stream_count(r->job->in);
     return (r->job->end < held ? r->job->end : held) - r->job->begin;
@@ -228,19 +242,19 @@ int assign_run(struct assign_job *job) {
     if (rc != OK)
         return rc;
     rc = run_init(&r, job);
+    if (rc == OK && (!m->choose || m->count) && !stream_seekable(job->in))
+        rc = run_spool(job);
     bool known = stream_seekable(job->in);
     if (rc == OK && (job->begin > 0 || job->end != UINT64_MAX))
         rc = stream_select(job->in, job->begin, job->end);
     if (rc == OK && known)
         rc = stream_check_selection(job->in);
-    if (rc == OK) {
-        if (!m->choose || (m->count && !known))
-            rc = run_gathered(&r, m->choose);
-        else {
-            rc = m->count ? run_begin(&r, run_selected(&r)) : OK;
-            if (rc == OK)
-                rc = run_direct(&r);
-        }
+    if (rc == OK && !m->choose) {
+        rc = run_balanced(&r);
+    } else if (rc == OK) {
+        rc = m->count ? run_begin(&r, run_selected(&r)) : OK;
+        if (rc == OK)
+            rc = run_direct(&r);
     }
     run_release(&r);
     return rc;

@@ -2,11 +2,12 @@
 // a committed output. Methods are rows of a table in assign.c; each decides one sequence at a time:
 //
 //   direct     sequences are decided in stream order while they are read, in constant memory
-//   gathered   all are read first (scores into a sorter, columns into a spool), decided in the sorter's order,
-//              and written in stream order; about `memory` bytes whatever the number of sequences, the rest on
-//              disk
+//   balanced   all are read first (the contested ones into a sorter, columns into a spool), decided in the order
+//   of
+//              their scores, and written in stream order; about `memory` bytes whatever the number of sequences,
+//              the rest on disk
 //
-// `balanced` is always gathered. What needs the number of sequences is direct where the input tells it.
+// What needs the number of sequences before the first decision spools a pipe, and reads it as a file then.
 #ifndef TACIT_ASSIGN_ASSIGN_H
 #define TACIT_ASSIGN_ASSIGN_H
 

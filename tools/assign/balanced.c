@@ -13,10 +13,11 @@
 #include <string.h>
 
 enum {
-    BLOCKS_LEAST = 64,    // of neighbouring sequences that make the sample, spread evenly
-    BLOCK_MOST = 4096,    // sequences in one: more of a frame that is decoded anyway
-    PLACE = 2,            // floats behind the scores of a sorted row: its place in the stream
-    MARGIN_DEVIATIONS = 4 // of the number of sequences that an expert gets up to a rank
+    BLOCKS_LEAST = 64,     // of neighbouring sequences that make the sample, spread evenly
+    BLOCK_MOST = 4096,     // sequences in one: more of a frame that is decoded anyway
+    PLACE = 2,             // floats behind the scores of a sorted row: its place in the stream
+    MARGIN_DEVIATIONS = 4, // of the number of sequences that an expert gets up to a rank
+    MARGIN_WIDER = 16      // where these turned out too few
 };
 
 struct balance {
@@ -182,7 +183,7 @@ static int decide_contested(struct balance *b, bool *good) {
     return OK;
 }
 
-static int attempt(struct balance *b, bool *good) {
+static int decide(struct balance *b, bool *good) {
     struct run *r = b->g->r;
     tally_clear(&r->job->tally);
     int rc = decide_certain(b);
@@ -198,27 +199,33 @@ static int attempt(struct balance *b, bool *good) {
     return rc;
 }
 
+// With brackets that are so many deviations wide; infinitely many: with none, so that everything is sorted.
+static int attempt(struct balance *b, double deviations, bool *good) {
+    int rc = open_sorter(b);
+    if (rc == OK)
+        rc = brackets_init(&b->brackets, b->experts);
+    if (rc == OK && isfinite(deviations))
+        rc = learn_brackets(b, deviations);
+    if (rc == OK)
+        rc = decide(b, good);
+    brackets_release(&b->brackets);
+    return rc;
+}
+
 int balanced_decide(struct gathered *g, size_t memory) {
-    static const double deviations[] = {MARGIN_DEVIATIONS, 4 * MARGIN_DEVIATIONS, INFINITY};
     struct run *r = g->r;
     struct balance b = {.g = g,
                         .memory = memory,
                         .experts = r->header->experts,
                         .capacity = r->job->capacity,
                         .shift = rank_shift(r->sequences)};
-    b.sorted_row = memory_new(b.experts + (size_t)PLACE, sizeof *b.sorted_row);
-    int rc = b.sorted_row ? OK : ERROR_SYSTEM;
     bool good = false;
-    for (size_t i = 0; rc == OK && !good; i++) {
-        rc = open_sorter(&b);
-        if (rc == OK)
-            rc = brackets_init(&b.brackets, b.experts);
-        if (rc == OK && isfinite(deviations[i]))
-            rc = learn_brackets(&b, deviations[i]);
-        if (rc == OK)
-            rc = attempt(&b, &good);
-        brackets_release(&b.brackets);
-    }
+    b.sorted_row = memory_new(b.experts + (size_t)PLACE, sizeof *b.sorted_row);
+    int rc = b.sorted_row ? attempt(&b, MARGIN_DEVIATIONS, &good) : ERROR_SYSTEM;
+    if (rc == OK && !good)
+        rc = attempt(&b, MARGIN_WIDER, &good);
+    if (rc == OK && !good)
+        rc = attempt(&b, INFINITY, &good); // nothing can be wrong
     sorter_free(b.sorter);
     free(b.sorted_row);
     return rc;

@@ -1,5 +1,5 @@
-// Sequences that are decided before the first is written: what is kept of them meanwhile. A file keeps its scores
-// itself; those of a pipe are spooled.
+// Sequences that are decided before the first is written: what is kept of them meanwhile. The scores stay in the
+// input, which is a file, or spooled like one.
 #ifndef TACIT_ASSIGN_GATHERED_H
 #define TACIT_ASSIGN_GATHERED_H
 
@@ -18,16 +18,14 @@ struct gathered {
     struct spool choices;          // uint16_t in stream order, whole blocks of them
     uint16_t block[CHOICES_BLOCK]; // the latest
     struct decisions *contested;   // the experts of the contested, in stream order
-    bool spooled;                  // the input was a pipe, and is read
-    struct spool rows;             // its scores
-    bool read;                     // a file was read once, its columns are known
+    bool read;                     // the input was read once, its columns are known
     uint64_t at;                   // the next sequence
 };
 
 // Go through all sequences in stream order (again); the row lives until the next call.
 int gathered_rewind(struct gathered *g);
 int gathered_next(struct gathered *g, struct subject *s);
-int gathered_end(struct gathered *g); // behind the last sequence: a file's end is verified
+int gathered_end(struct gathered *g); // behind the last sequence: the input's end is verified
 // Any sequence, out of order.
 int gathered_row(struct gathered *g, uint64_t ordinal, struct subject *s);
 int gathered_choose(struct gathered *g, uint32_t choice); // of the sequence that gathered_next gave

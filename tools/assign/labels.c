@@ -35,9 +35,11 @@ static uint32_t *slot_of(const struct labels *l, const char *domain) {
     return &l->slots[at];
 }
 
-static const struct label *find(const struct labels *l, const char *domain) {
+static bool find(const struct labels *l, const char *domain, uint32_t *expert) {
     uint32_t label = l->room > 0 ? *slot_of(l, domain) : 0;
-    return label > 0 ? &l->labels[label - 1] : NULL;
+    if (label > 0)
+        *expert = l->labels[label - 1].expert;
+    return label > 0;
 }
 
 static int grow(struct labels *l) {
@@ -59,12 +61,13 @@ static int grow(struct labels *l) {
 static int parse_line(struct labels *l, char *line, const char *path, size_t number) {
     char *tab = strrchr(line, '\t'), *end = NULL;
     unsigned long expert = 0;
+    uint32_t other;
     if (tab && tab[1] >= '0' && tab[1] <= '9')
         expert = strtoul(tab + 1, &end, 10);
     if (!end || *end != '\0' || expert >= STREAM_EXPERTS_LIMIT)
         return error_set(ERROR_INPUT, "%s: line %zu: not `domain<TAB>expert index`", path, number);
     *tab = '\0';
-    if (find(l, line))
+    if (find(l, line, &other))
         return error_set(ERROR_INPUT, "%s: line %zu: domain '%s' a second time", path, number, line);
     int rc = l->count == l->room ? grow(l) : OK;
     if (rc != OK)
@@ -119,13 +122,9 @@ uint32_t labels_experts(const struct labels *l) {
 int labels_find(struct labels *l, const struct stream *s, uint16_t domain, uint32_t experts, uint32_t *expert) {
     if (!l->known[domain]) {
         uint32_t e = domain;
-        if (l->table) {
-            const struct label *label = find(l, stream_domain(s, domain));
-            if (!label)
-                return error_set(ERROR_INPUT, "%s: domain '%s' is not in the table of labels", stream_name(s),
-                                 stream_domain(s, domain));
-            e = label->expert;
-        }
+        if (l->table && !find(l, stream_domain(s, domain), &e))
+            return error_set(ERROR_INPUT, "%s: domain '%s' is not in the table of labels", stream_name(s),
+                             stream_domain(s, domain));
         if (e >= experts)
             return error_set(
                 ERROR_INPUT,

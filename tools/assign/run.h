@@ -42,7 +42,7 @@ int run_create(struct run *r, struct stream_writer **w);
 int run_write(struct run *r, struct stream_writer *w, struct record *record); // with r->chosen
 int run_finish(struct run *r, struct stream_writer *w, int rc);               // commit, or abort after a failure
 
-// Gather, decide in stream order, or (choose NULL) balanced in the order of the scores, and write.
-int run_gathered(struct run *r, chooser *choose);
+// Gather, decide in the order of the scores, and write; of a seekable input.
+int run_balanced(struct run *r);
 
 #endif

@@ -82,13 +82,6 @@ int spool_read(struct spool *s, void *data, size_t size) {
     return OK;
 }
 
-int spool_read_at(struct spool *s, uint64_t place, void *data, size_t size) {
-    if (s->fd >= 0)
-        return spool_fetch(s, place, data, size);
-    memcpy(data, s->data + place, size);
-    return OK;
-}
-
 void spool_release(struct spool *s) {
     free(s->data);
     if (s->fd >= 0)

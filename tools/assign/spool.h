@@ -23,9 +23,8 @@ int spool_init(struct spool *s, size_t memory);
 int spool_write(struct spool *s, const void *data, size_t size);
 // Start reading, from the first byte; a spool that is read is not written to any more.
 int spool_rewind(struct spool *s);
-// The next bytes, or those at a place; the caller asks for no more than were written.
+// The next bytes; the caller asks for no more than were written.
 int spool_read(struct spool *s, void *data, size_t size);
-int spool_read_at(struct spool *s, uint64_t place, void *data, size_t size);
 void spool_release(struct spool *s);
 
 #endif

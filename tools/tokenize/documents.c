@@ -90,8 +90,10 @@ int documents_open(struct documents **out, const char *path, const struct docume
         d->options.separator_size = 1;
     }
     int code = byte_source_open(&d->source, path);
+    if (code == OK && (code = buffer_reserve(&d->window, READ_FIRST)) != OK)
+        error_prefix(code, "%s", byte_source_name(d->source));
     if (code != OK) {
-        free(d);
+        documents_close(d);
         return code;
     }
     *out = d;
@@ -147,7 +149,7 @@ static int next_file(struct documents *d, struct document *document, bool *got) 
 static int next_piece(struct documents *d, struct document *document, bool *got) {
     size_t n = d->options.separator_size, searched = 0; // bytes behind `begin` where no separator starts
     for (;;) {
-        const uint8_t *text = d->window.data ? d->window.data + d->begin : NULL;
+        const uint8_t *text = d->window.data + d->begin;
         size_t size = d->window.size - d->begin;
         const uint8_t *found =
             size - searched >= n ? memmem(text + searched, size - searched, d->options.separator, n) : NULL;

@@ -8,8 +8,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { FLUSH_SIZE = 1 << 18 };
+enum { FLUSH_SIZE = 1 << 18, TELL_EVERY = 256 };
 
 static bool header, check;
 static struct view_style style;
@@ -39,9 +40,18 @@ static int flush(struct output *out, struct buffer *text) {
     return code;
 }
 
+static void tell(void *context, uint64_t done, uint64_t all) {
+    struct progress *progress = context;
+    progress->total = (double)all;
+    progress_update(progress, (double)done, NULL);
+}
+
 static int print_check(struct buffer *text, const char *path) {
+    struct progress progress;
     uint64_t count, frames;
-    int code = stream_check(path, &count, &frames);
+    progress_start(&progress, tool_name(), "sequences", 0, common.progress);
+    int code = stream_check(path, tell, &progress, &count, &frames);
+    progress_finish(&progress);
     return code != OK ? code
                       : buffer_append_format(text, "%s: ok: %" PRIu64 " sequences in %" PRIu64 " frames\n",
                                              input_name(path), count, frames);
@@ -56,9 +66,21 @@ static int print_header(struct buffer *text, struct stream *s) {
     return code;
 }
 
+// How many records there are to print, as far as that is known.
+static uint64_t count_selected(const struct stream *s) {
+    uint64_t begin = (uint64_t)sequences.begin, end = (uint64_t)sequences.end;
+    uint64_t count = stream_seekable(s) && stream_count(s) < end ? stream_count(s) : end;
+    return count > begin && count < INT64_MAX ? count - begin : 0;
+}
+
 static int print_records(struct output *out, struct buffer *text, struct stream *s) {
+    // On a terminal the records themselves tell how far it is.
+    bool silent = common.progress == PROGRESS_AUTO && !common.output && isatty(STDOUT_FILENO);
+    struct progress progress;
     struct record r;
     bool got = true;
+    uint64_t printed = 0, all = count_selected(s);
+    progress_start(&progress, tool_name(), "sequences", 0, silent ? PROGRESS_OFF : common.progress);
     int code = stream_select(s, (uint64_t)sequences.begin,
                              sequences.end == INT64_MAX ? UINT64_MAX : (uint64_t)sequences.end);
     if (code == OK && stream_seekable(s))
@@ -67,9 +89,12 @@ static int print_records(struct output *out, struct buffer *text, struct stream 
         code = stream_next(s, &r, &got);
         if (code == OK && got)
             code = view_print_record(text, s, &r, &style);
+        if (code == OK && ++printed % TELL_EVERY == 0)
+            tell(&progress, printed, all);
         if (code == OK && text->size >= FLUSH_SIZE)
             code = flush(out, text);
     }
+    progress_finish(&progress);
     // What came before the damage is shown: whoever looks for it wants to see that much.
     if (code == ERROR_INPUT && text->size > 0 && !common.output)
         (void)flush(out, text);
@@ -159,5 +184,5 @@ int main(int argc, char **argv) {
         .options = options,
         .run = run,
     };
-    return tool_main(&tool, TOOL_OUTPUT, argc, argv);
+    return tool_main(&tool, TOOL_OUTPUT | TOOL_PROGRESS, argc, argv);
 }
