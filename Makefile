@@ -393,6 +393,9 @@ install: all $(LIBRARY) $(MAN_PAGES)
 	$(Q)install -m 644 README.md LICENSE docs/*.md "$(STAGE)/share/doc/tacit/"
 	$(Q)for h in $(HEADERS); do install -D -m 644 lib/$$h.h "$(STAGE)/include/tacit/$$h.h"; done
 	$(Q)install -m 644 $(LIBRARY) "$(STAGE)/lib/"
+ifeq ($(CUDA),1)
+	$(Q)install -D -m 755 $(CUDA_BACKEND) "$(STAGE)/lib/tacit/libtacit-cuda.so"
+endif
 	$(Q)sed $(PC_VALUES) tacit.pc.in > "$(STAGE)/lib/pkgconfig/tacit.pc"
 	@echo "installed $(words $(TOOLS)) tools as $(STAGE)/bin/tacit-*, with manual, completion, library and headers"
 
@@ -401,7 +404,7 @@ uninstall:
 	$(Q)rm -f $(TOOLS:%="$(STAGE)/bin/tacit-%") $(TOOLS:%="$(COMPLETIONS)/tacit-%") "$(COMPLETIONS)/tacit" \
 	  "$(STAGE)/lib/libtacit.a" "$(STAGE)/lib/pkgconfig/tacit.pc"
 	$(Q)for p in $(notdir $(MAN_PAGES)); do rm -f "$(STAGE)/share/man/man$${p##*.}/$$p"; done
-	$(Q)rm -rf "$(STAGE)/include/tacit" "$(STAGE)/share/doc/tacit"
+	$(Q)rm -rf "$(STAGE)/include/tacit" "$(STAGE)/share/doc/tacit" "$(STAGE)/lib/tacit"
 
 clean:
 	rm -rf build build-fuzz build-asan build-asan-fuzz build-gpu bin bench/out
