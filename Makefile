@@ -144,7 +144,7 @@ EMULATE_CHECK := $(EMULATED)/check
 $(EMULATE_CHECK): $(BUILD)/emulate/test/emulate/check/check.o $(EMULATE_SOURCES:%.cpp=$(BUILD)/emulate/%.o)
 	$(call say,link,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(or $(SANITIZE),-fsanitize=undefined) -o $@ $(filter-out %/missing.o,$^) -ldl
+	$(Q)$(CXX) $(or $(SANITIZE),-fsanitize=undefined) -o $@ $^ -ldl
 EMULATED_UNITS := kernels_attention kernels_products kernels_rows kernels_update model_golden model_finite \
                   model_invariance model_numeric
 EMULATED_TOOLS := train route
