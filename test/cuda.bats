@@ -22,6 +22,13 @@ emulated() {
     export PATH="$build/emulated:$PATH"
 }
 
+# --device auto asks for no GPU where there is no driver: here another library has its name.
+driver() {
+    mkdir -p libs
+    ln -sf "$(ldd "$build/emulated/train" | awk '/libm\.so/ { print $3 }')" libs/libcuda.so.1
+    export LD_LIBRARY_PATH=$PWD/libs
+}
+
 # unit NAME: a unit program on device "cuda"; what it computed, as a digest, is left in $bytes
 unit() {
     emulated
@@ -174,8 +181,18 @@ close() {
     assert_absent m m.part
 }
 
+@test "--device auto: without a driver the CPU, and not a word" {
+    emulated
+    [ -z "$(ldconfig -p | grep 'libcuda\.so\.1')" ] || skip "a driver is here"
+    run train $small --device auto --steps 1 -o m "$data/a.tok"
+    assert_exit 0
+    assert_equal "$output" ""
+    assert_equal "$(jq -r .device m/state.json | cut -d' ' -f1)" cpu
+}
+
 @test "--device auto: CUDA where it starts, otherwise the CPU with a notice that says why" {
     emulated
+    driver
     train $small --device auto --steps 1 -o m "$data/a.tok"
     assert_match_text "$(jq -r .device m/state.json)" '^cuda '
     EMULATE_DEVICES=0 run train ${small% -q} --device auto --steps 1 -o n "$data/a.tok"

@@ -128,10 +128,21 @@ static int parse_index(const char *name, const char *text, int *index) {
     return OK;
 }
 
-// CUDA, or else the CPU; that a backend which is there does not start is worth a notice.
+// Without a driver there is no GPU, and no reason to load the backend and the libraries that come with it: hundreds
+// of megabytes, for every small command.
+static bool has_driver(void) {
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (driver)
+        dlclose(driver);
+    return driver != NULL;
+}
+
+// CUDA, or else the CPU; that a backend does not start where a driver is, is worth a notice.
 static int open_auto(struct opened *o, enum kernel_dtype dtype) {
     static const char advice[] = "; use --device cpu";
     struct device wanted = o->device;
+    if (!has_driver())
+        return kernels_cpu_open(&o->device, 0, dtype);
     if (open_cuda(o, 0, dtype) == OK)
         return OK;
     if (o->library || o->broken) {
