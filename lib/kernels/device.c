@@ -128,8 +128,8 @@ static int parse_index(const char *name, const char *text, int *index) {
     return OK;
 }
 
-// Without a driver there is no GPU, and no reason to load the backend and the libraries that come with it: hundreds
-// of megabytes, for every small command.
+// Without a driver there is no GPU, and no reason to load the backend and the libraries that come with it:
+// hundreds of megabytes, for every small command.
 static bool has_driver(void) {
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
     if (driver)
