@@ -15,6 +15,7 @@ unit() {
 @test "base: the memory to be had is the machine's, or the control group's" { unit base_machine; }
 @test "base: random numbers are Philox, and permutations are one to one" { unit base_random; }
 @test "base: every task of a region runs once, whatever the number of threads" { unit base_threads; }
+@test "base: background jobs are done in turn, and who waits for one that is not is told" { unit base_background; }
 @test "base: JSON is bounded, checked and written canonically" { unit base_json; }
 @test "base: digests are XXH3-128 in canonical order" { unit base_hash; }
 

@@ -26,8 +26,8 @@ struct background {
     pthread_t handle;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    int wake; // readable once it is to stop
-    bool stop;
+    int wake;         // readable once it is to stop
+    bool stop, ended; // ended: it does no further job
     struct job jobs[BACKGROUND_JOBS];
     unsigned started, finished, waited; // jobs so far
 };
@@ -68,6 +68,8 @@ static void *background_main(void *argument) {
         b->finished++;
         pthread_cond_broadcast(&b->changed);
     }
+    b->ended = true;
+    pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->mutex);
     return NULL;
 }
@@ -108,7 +110,7 @@ struct background *background_new(void) {
     struct background *b = atomic_load(&denied) || threads_processors() == 1 ? NULL : take();
     if (!b)
         return NULL;
-    b->stop = false;
+    b->stop = b->ended = false;
     b->started = b->finished = b->waited = 0;
     pthread_mutex_init(&b->mutex, NULL);
     pthread_cond_init(&b->changed, NULL);
@@ -148,9 +150,12 @@ void background_start(struct background *b, int (*job)(void *context), void *con
 
 int background_wait(struct background *b) {
     pthread_mutex_lock(&b->mutex);
-    while (b->finished == b->waited)
+    while (b->finished == b->waited && !b->ended)
         pthread_cond_wait(&b->changed, &b->mutex);
+    bool done = b->finished != b->waited;
     pthread_mutex_unlock(&b->mutex);
+    if (!done)
+        return error_set(ERROR_SYSTEM, "interrupted");
     const struct job *job = &b->jobs[b->waited++ % BACKGROUND_JOBS];
     return job->code == OK ? OK : error_set(job->code, "%s", job->message);
 }

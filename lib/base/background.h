@@ -17,12 +17,13 @@ void background_allow(bool allowed);
 // Have every background_await() of the job under way and of later ones return false. NULL is allowed, here and
 // below.
 void background_stop(struct background *b);
-void background_free(
-    struct background *b); // stops it first, and waits for the job that it is at; later ones are not done
+// Stops it first, and waits for the job that it is at; later ones are not done.
+void background_free(struct background *b);
 
 // Start job(context), behind those under way; each is waited for in turn.
 void background_start(struct background *b, int (*job)(void *context), void *context);
-// Wait for the first of the jobs under way, and take over its error code and message.
+// Wait for the first of the jobs under way, and take over its error code and message; ERROR_SYSTEM where it was
+// stopped before it came to that one.
 int background_wait(struct background *b);
 
 // In a job, before a read that may wait for ever: wait until `fd` has something, or its end. False where the job
