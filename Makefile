@@ -350,10 +350,10 @@ bench-kernels: $(BUILD)/bench/kernels
 	@$<
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 # clang does not know gcc's vectors, which the kernels are made of.
 lint:
-	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 	printf '%s\0' $(filter-out lib/kernels/cpu/%,$(LIB_SOURCES)) $(TOOL_SOURCES) | xargs -0 -P "$$(nproc)" -I{} \
 	  clang-tidy --quiet {} -- $(CPPFLAGS) -std=c11 -DTACIT_VERSION='"lint"' 2> /dev/null
 

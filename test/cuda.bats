@@ -181,6 +181,22 @@ close() {
     assert_absent m m.part
 }
 
+@test "cuda: --version names the backend where it lies beside the tools" {
+    emulated
+    assert_equal "$("$build/emulated/train" --version | tail -1)" "backends: cpu cuda"
+    cp "$build/emulated/train" .
+    assert_equal "$(./train --version | tail -1)" "backends: cpu"
+}
+
+@test "cuda: the backend as nvcc made it loads, and says that no driver is here" {
+    [ -e "$bin/libtacit-cuda.so" ] || skip "built without CUDA"
+    [ -z "$(ldconfig -p | grep 'libcuda\.so\.1')" ] || skip "a driver is here"
+    run "$bin/train" $small --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_equal "$output" "train: device 'cuda': there is no NVIDIA driver here; use --device cpu"
+    assert_absent m m.part
+}
+
 @test "--device auto: without a driver the CPU, and not a word" {
     emulated
     [ -z "$(ldconfig -p | grep 'libcuda\.so\.1')" ] || skip "a driver is here"

@@ -199,3 +199,11 @@ interrupted_run() {
     train $once --resume --log log -o m < <(cat framed.tok)
     same_weights m whole
 }
+
+# It is exchanged for the shorter log, and removed: a kill between the two leaves it.
+@test "train --resume: removes a copy of the log that a killed run left" {
+    interrupted_run
+    echo half > log.tmp.4194303.0
+    train $run --resume --log log -o m "$data/a.tok"
+    assert_absent log.tmp.4194303.0
+}

@@ -262,6 +262,23 @@ bool path_exists(const char *path) {
     return system_stat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP);
 }
 
+bool path_of_library(const char *name, char *path, size_t size) {
+    static const char *const folders[] = {"", "../lib/", "../lib/tacit/"};
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return false;
+    slash[1] = 0;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        int length = snprintf(path, size, "%s%s%s", self, folders[i], name);
+        if (length > 0 && (size_t)length < size && path_exists(path))
+            return true;
+    }
+    return false;
+}
+
 bool path_is_directory(const char *path) {
     struct stat status;
     return system_stat(path, &status) == 0 && S_ISDIR(status.st_mode);

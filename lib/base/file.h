@@ -67,6 +67,9 @@ int directory_remove(const char *path); // with everything below; an absent path
 int directory_each(const char *path, int (*visit)(void *context, const char *entry, const char *name),
                    void *context);
 bool path_exists(const char *path); // true also where that cannot be found out
+// The path of a library that lies beside this program, or in ../lib or ../lib/tacit from there; false where none
+// does.
+bool path_of_library(const char *name, char *path, size_t size);
 bool path_is_directory(const char *path);
 char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set
 char *path_parent(const char *path);           // the folder of its last name, "." where none is given; as above

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "base/system.h"
 #include "base/tool.h"
 
@@ -46,7 +47,9 @@ static int open_log(void) {
     log_descriptor = path_open(common.log, flags, 0666);
     if (log_descriptor < 0)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot open the log", common.log);
-    return end_torn_line();
+    int code = end_torn_line();
+    // A run that was killed while it dropped the lines beyond its last saved step may have left a copy.
+    return code == OK ? output_clear_leftovers(common.log) : code;
 }
 
 int log_line(const char *json_text) {

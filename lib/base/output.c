@@ -143,7 +143,7 @@ static void remove_leftover(const char *path) {
     system_close(fd);
 }
 
-static int clear_leftovers(const char *target) {
+int output_clear_leftovers(const char *target) {
     const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
     char *folder = path_parent(target);
     if (!folder)
@@ -184,7 +184,7 @@ static int open_temporary(struct output *out) {
     if (!real && errno == ENOMEM)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot create", out->path);
     out->target = real ? real : string_copy(out->path);
-    int code = out->target ? clear_leftovers(out->target) : ERROR_SYSTEM;
+    int code = out->target ? output_clear_leftovers(out->target) : ERROR_SYSTEM;
     if (code != OK)
         return code;
     for (int try = 0; try < NAME_TRIES; try++) {

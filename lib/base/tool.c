@@ -1,6 +1,7 @@
 #include "base/tool.h"
 #include "base/background.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/output.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +19,6 @@
 #include <unistd.h>
 
 static const char library_version[] = "0.1.0";
-static const char *const backends[] = {
-    "cpu",
-#ifdef TACIT_CUDA
-    "cuda",
-#endif
-};
-
 #ifdef __clang__
 static const char compiler[] = __VERSION__; // names itself
 #else
@@ -222,10 +217,9 @@ static void print_help(const struct tool *tool, int uses) {
 static void print_version(const struct tool *tool) {
     printf("%s (tacit) %s\n", tool->name, tacit_version);
     printf("library: %s\nformats: stream %d\n", library_version, STREAM_FORMAT);
-    printf("compiler: %s\nbackends:", compiler);
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        printf(" %s", backends[i]);
-    putchar('\n');
+    char path[PATH_MAX];
+    bool cuda = path_of_library("libtacit-cuda.so", path, sizeof path);
+    printf("compiler: %s\nbackends: cpu%s\n", compiler, cuda ? " cuda" : "");
 }
 
 static void print_table(const struct tool *tool, int uses) {

@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,7 @@ typedef Elf32_Ehdr elf_header;
 typedef Elf32_Phdr elf_segment;
 #endif
 
-// The CUDA backend lies beside the executable, or in the library folder of the same prefix.
-static const char cuda_library[] = "libtacit-cuda.so";
-static const char *const cuda_folders[] = {"", "../lib/", "../lib/tacit/"};
+static const char cuda_library[] = "libtacit-cuda.so"; // beside the program, or in its prefix (path_of_library)
 
 typedef int (*backend_open)(struct device *d, int index, enum kernel_dtype dtype);
 
@@ -35,21 +34,6 @@ struct opened {
     char *notice; // why "auto" took the CPU though the backend is there
     char description[160];
 };
-
-// Put the path of folder/cuda_library, relative to the executable, into path; false where it is not there.
-static bool cuda_path(const char *folder, char *path, size_t size) {
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return false;
-    self[n] = 0;
-    char *slash = strrchr(self, '/');
-    if (!slash)
-        return false;
-    slash[1] = 0;
-    int length = snprintf(path, size, "%s%s%s", self, folder, cuda_library);
-    return length > 0 && (size_t)length < size && path_exists(path);
-}
 
 // Bytes that the segments of a shared object need; 0 where it is none.
 static int object_bytes(int fd, uint64_t *bytes) {
@@ -89,11 +73,8 @@ static int check_whole(const char *path) {
 }
 
 static int open_cuda(struct opened *o, int index, enum kernel_dtype dtype) {
-    char path[4200];
-    bool found = false;
-    for (size_t i = 0; i < sizeof cuda_folders / sizeof *cuda_folders && !found; i++)
-        found = cuda_path(cuda_folders[i], path, sizeof path);
-    if (!found)
+    char path[PATH_MAX];
+    if (!path_of_library(cuda_library, path, sizeof path))
         return error_set(ERROR_SYSTEM, "device 'cuda': this build has no CUDA backend (%s); use --device cpu",
                          cuda_library);
     int whole = check_whole(path);

@@ -1,8 +1,8 @@
 // For the kernels' unit programs: arrays on a device and their float64 twins, and the run over dtypes and threads.
 //
 // A suite is a function of a device: "cpu", or the one that TACIT_TEST_DEVICE names. kernels_run() calls it in
-// float32 and bfloat16 with 1, 2 and 3 threads (on another device: twice), and checks that every byte that came down
-// from the device is the same each time; the digest of those bytes is printed, for comparing runs.
+// float32 and bfloat16 with 1, 2 and 3 threads (on another device: twice), and checks that every byte that came
+// down from the device is the same each time; the digest of those bytes is printed, for comparing runs.
 #ifndef TACIT_TEST_UNIT_KERNELS_COMMON_H
 #define TACIT_TEST_UNIT_KERNELS_COMMON_H
 

@@ -48,8 +48,8 @@ static int out_of_memory(const struct cuda *s, size_t bytes) {
     if (cudaMemGetInfo(&available, &whole) != cudaSuccess)
         cudaGetLastError();
     return error_set(ERROR_SYSTEM,
-                     "device 'cuda:%d': cannot allocate %zu bytes (%zu in use here, %zu of %zu are free)", s->index,
-                     bytes, s->used, available, whole);
+                     "device 'cuda:%d': cannot allocate %zu bytes (%zu in use here, %zu of %zu are free)",
+                     s->index, bytes, s->used, available, whole);
 }
 
 int cuda_memory_new(struct cuda *s, size_t bytes, void **p) {
@@ -92,7 +92,8 @@ void *cuda_scratch(struct cuda *s, size_t bytes) {
     if (bytes <= s->scratch_bytes)
         return s->scratch;
     if (cuda_recording(s)) {
-        cuda_fail(s, "device 'cuda:%d': a recorded pass asks for more scratch than the same pass before", s->index);
+        cuda_fail(s, "device 'cuda:%d': a recorded pass asks for more scratch than the same pass before",
+                  s->index);
         return NULL;
     }
     cuda_forget(s); // graphs hold the old address
@@ -123,7 +124,8 @@ static void release(struct device *d, dptr p) {
 static void upload(struct device *d, dptr to, const void *from, size_t bytes) {
     struct cuda *s = cuda_of(d);
     if (s->failure == 0)
-        cuda_check(s, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s->stream), "copying to the device");
+        cuda_check(s, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s->stream),
+                   "copying to the device");
 }
 
 static int download(struct device *d, void *to, dptr from, size_t bytes) {
@@ -195,8 +197,11 @@ static const struct kernels *operations();
 // What the driver is too old for, or cannot find, in one line.
 static int no_device(cudaError_t status) {
     int driver = 0, runtime = 0;
-    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 &&
-        cudaRuntimeGetVersion(&runtime) == cudaSuccess)
+    bool versions = status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&
+                    cudaRuntimeGetVersion(&runtime) == cudaSuccess;
+    if (versions && driver == 0) // how the runtime says that there is none
+        return error_set(ERROR_SYSTEM, "device 'cuda': there is no NVIDIA driver here; use --device cpu");
+    if (versions)
         return error_set(ERROR_SYSTEM,
                          "device 'cuda': the driver serves CUDA %d.%d, and this build needs %d.%d: update the "
                          "driver, or use --device cpu",
@@ -210,14 +215,15 @@ static int check_device(int index) {
     if (status != cudaSuccess)
         return no_device(status);
     if (index >= count)
-        return error_set(ERROR_SYSTEM, "device 'cuda:%d': there %s %d (0%s)", index, count == 1 ? "is" : "are", count,
-                         count > 1 ? " and up" : "");
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': there %s %d (0%s)", index, count == 1 ? "is" : "are",
+                         count, count > 1 ? " and up" : "");
     int major = 0;
     status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
     if (status != cudaSuccess)
         return no_device(status);
     if (major < 8)
-        return error_set(ERROR_SYSTEM, "device 'cuda:%d': compute capability %d.x, and 8.0 is needed", index, major);
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': compute capability %d.x, and 8.0 is needed", index,
+                         major);
     return OK;
 }
 

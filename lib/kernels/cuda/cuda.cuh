@@ -29,9 +29,9 @@ struct cuda {
     cudaStream_t stream;
     cublasLtHandle_t products;
     struct matmul_cache *matmuls;
-    bool half;     // the compute dtype is bfloat16
-    int index;     // of the device
-    size_t used;   // bytes allocated
+    bool half;   // the compute dtype is bfloat16
+    int index;   // of the device
+    size_t used; // bytes allocated
     struct cuda_block *blocks;
     int failure; // kept until the next download or synchronize
     char message[256];
@@ -110,12 +110,12 @@ static inline bool cuda_aligned(const void *p) {
 
 // C[g] (m x n, c or float32) = or += A[g] B[g], row-major; a transposed operand is stored the other way round.
 struct cuda_product {
-    int m, n, k, count;                       // count: models
-    bool a_transposed, b_transposed;          // A is stored [k, m]; B is stored [n, k]
-    int64_t lda, ldb, ldc;                    // elements between stored rows
-    int64_t stride_a, stride_b, stride_c;     // elements between models
-    bool float_out;                           // C is float32 (otherwise c)
-    bool add;                                 // C += instead of C =
+    int m, n, k, count;                   // count: models
+    bool a_transposed, b_transposed;      // A is stored [k, m]; B is stored [n, k]
+    int64_t lda, ldb, ldc;                // elements between stored rows
+    int64_t stride_a, stride_b, stride_c; // elements between models
+    bool float_out;                       // C is float32 (otherwise c)
+    bool add;                             // C += instead of C =
 };
 void cuda_product_run(struct cuda *s, const struct cuda_product *p, void *c, const void *a, const void *b);
 int cuda_matmul_open(struct cuda *s); // s->matmuls
@@ -125,8 +125,8 @@ uint32_t cuda_matmul_digest(const struct cuda *s); // of the tune table's lines 
 
 // ---- classifier_score.cu ----
 
-// Log-probs without logits in memory: bfloat16, hidden sizes that are multiples of 8 up to 128. False where it is not
-// such a shape, and nothing is done.
+// Log-probs without logits in memory: bfloat16, hidden sizes that are multiples of 8 up to 128. False where it is
+// not such a shape, and nothing is done.
 bool cuda_classifier_score(struct cuda *s, const struct kernel_models *m, dptr logprob, dptr x, dptr w,
                            dptr targets, int rows, int hidden, int vocab);
 

@@ -136,9 +136,7 @@ __device__ __forceinline__ float high_float(uint32_t word) {
 }
 
 // N elements moved at once: 16 bytes where N = 16 / sizeof(T), aligned to their size.
-template <typename T, int N> struct alignas(sizeof(T) * N) elements {
-    T at[N];
-};
+template <typename T, int N> struct alignas(sizeof(T) * N) elements { T at[N]; };
 template <typename T> constexpr int elements_of_16 = 16 / (int)sizeof(T);
 
 template <typename T, int N> __device__ __forceinline__ void load(float x[N], const T *p) {
