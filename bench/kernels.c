@@ -84,7 +84,7 @@ static void make_arrays(struct bench *b) {
     size_t h = (size_t)b->s->hidden, f = (size_t)b->s->feed_forward, v = (size_t)b->s->vocab;
     size_t g = (size_t)b->models.count, r = (size_t)b->rows * g, matrices;
     b->parameters = (size_t)b->s->layers * (4 * h * h + 2 * h * f) + v * h;
-    b->updated = b->parameters / 4;
+    b->updated = b->parameters / 4 / 32 * 32;
     b->models.stride = larger(b->parameters, larger(v, larger(f, 3 * h)) * h) / 32 * 32 + 32;
     matrices = g * b->models.stride;
     b->x = new_array(b, r * h, 1);
@@ -96,13 +96,13 @@ static void make_arrays(struct bench *b) {
     b->delta = new_activations(b, r * f);
     b->out = new_activations(b, r * h);
     b->qkv = new_activations(b, 2 * r * 3 * h);
-    b->pre = new_activations(b, larger(2 * r * f, b->updated));
+    b->pre = new_activations(b, larger(2 * r * f, g * b->updated));
     b->slope = new_activations(b, r * f);
     b->act = new_activations(b, r * larger(2 * f, 3 * h));
     b->weights = new_activations(b, g == 1 ? larger(v, larger(f, 3 * h)) * h : matrices);
     b->gradient = new_array(b, matrices, 1e-3);
-    b->moments = new_array(b, larger(3 * b->updated, g == 1 ? h : matrices), 1e-3);
-    b->sizes = new_array(b, 16, 1);
+    b->moments = new_array(b, larger(3 * g * b->updated, g == 1 ? h : matrices), 1e-3);
+    b->sizes = new_array(b, 2 * g, 1);
     b->scale = new_array(b, g, 1e-4);
     uint32_t *tokens = malloc(r * sizeof *tokens);
     for (size_t i = 0; i < r; i++)
@@ -211,13 +211,14 @@ static void swiglu_backward(struct bench *b) {
     K->swiglu_backward(b->d, b->act, b->delta, b->pre, all_rows(b), b->s->feed_forward);
 }
 static void sum_squares(struct bench *b) {
-    K->sum_squares(b->d, b->sizes, b->gradient, b->parameters);
+    K->sum_squares(b->d, &b->models, b->sizes, b->gradient, b->parameters);
 }
 static void adamw(struct bench *b) {
-    struct adamw a = {1e-9f, 0.9f, 0.99f, 1e-8f, 0.1f, 10, 1.0f};
-    size_t n = b->updated * sizeof(float);
-    K->adamw(b->d, &a, b->moments, b->gradient, dptr_at(b->moments, n), dptr_at(b->moments, 2 * n), b->pre,
-             b->updated);
+    struct adamw a = {1e-9f, 0.9f, 0.99f, 1e-8f, 0.1f, b->updated, 10};
+    struct kernel_models models = {b->models.count, b->updated, 0};
+    size_t n = (size_t)models.count * b->updated * sizeof(float);
+    K->adamw(b->d, &models, &a, b->scale, b->moments, b->gradient, dptr_at(b->moments, n),
+             dptr_at(b->moments, 2 * n), b->pre, b->updated);
 }
 
 // ---- the table ----
@@ -275,9 +276,9 @@ static double call_bytes(const struct bench *b, const struct row *row) {
     double h = b->s->hidden, f = b->s->feed_forward, v = b->s->vocab;
     double weights = row->hh * h * h + row->hf * h * f + (row->hv > 0) * h * v;
     if (row->run == sum_squares)
-        return 4.0 * (double)b->parameters;
+        return 4.0 * (double)b->parameters * b->models.count;
     if (row->run == adamw)
-        return 30.0 * (double)b->updated;
+        return 30.0 * (double)b->updated * b->models.count;
     return (double)all_rows(b) * (row->bytes_h * h + row->bytes_f * f) +
            row->weight_bytes * weights * b->models.count;
 }
@@ -384,7 +385,7 @@ static int roofline(const char *device, const struct shape *s, int side) {
         double floor = flops / product > bytes / copy ? flops / product : bytes / copy;
         int times = row->per_layer * s->layers + row->per_step;
         printf("%s\t%.3f\t%.3f\t%.6g\t%.6g\t%d\t%d\n", row->name, seconds * 1e6, floor * 1e6, flops, bytes,
-               is_update(row) ? 0 : times, is_update(row) ? times * b.models.count : 0);
+               is_update(row) ? 0 : times, is_update(row) ? times : 0);
     }
     free_arrays(&b);
     device_close(b.d);

@@ -63,7 +63,7 @@ struct attention_shape {
 struct adamw {
     float rate, beta1, beta2, epsilon, decay; // learning rate; decoupled weight decay
     int64_t step;                             // 1 for the first update (bias correction)
-    float scale;                              // the gradient is multiplied by this first (clipping)
+    size_t decayed;                           // so many elements at the beginning of a model decay
 };
 
 struct kernels {
@@ -152,14 +152,20 @@ struct kernels {
     void (*classifier)(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
                        dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 
-    // ---- optimizer; n elements of one model ----
-    // to c = from float32 rounded to nearest even; nothing to do where c is float32 and to = from
+    // ---- optimizer ----
+    // to c = from float32 [n] rounded to nearest even; nothing to do where c is float32 and to = from
     void (*convert)(struct device *d, dptr to, dptr from, size_t n);
-    // sum of squares of float32 [n], float64 inside, fixed order; out: one float64 in device memory
-    void (*sum_squares)(struct device *d, dptr out, dptr x, size_t n);
-    // AdamW (Loshchilov and Hutter 2019): p, g, m, v float32 [n]; copy c [n] receives the rounded new p (NULL or p
-    // itself in float32)
-    void (*adamw)(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);
+    // The first n elements of each model. out float64 [G] = sums of squares of float32, float64 inside, fixed
+    // order
+    void (*sum_squares)(struct device *d, const struct kernel_models *m, dptr out, dptr x, size_t n);
+    // scale float32 [G]: what brings gradients with these sums of squares (float64 [G]) to a norm of `most` where
+    // it is more (0: any norm may be), most / (norm + 1e-6), as PyTorch's clip_grad_norm_; otherwise 1. NaN for
+    // all models where one norm is NaN or Inf.
+    void (*clip_scale)(struct device *d, const struct kernel_models *m, dptr scale, dptr sums, double most);
+    // AdamW (Loshchilov and Hutter 2019) with the gradient scale[g] g; nothing is done where scale[g] is NaN. p,
+    // g, m, v: float32, n elements of each model; copy c receives the rounded new p (NULL or p itself in float32)
+    void (*adamw)(struct device *d, const struct kernel_models *models, const struct adamw *a, dptr scale, dptr p,
+                  dptr g, dptr m, dptr v, dptr copy, size_t n);
 };
 
 struct device {

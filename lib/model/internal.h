@@ -69,7 +69,7 @@ struct model {
     dptr dresidual, dbranch, dnormed; // f32, c, c [G,R,H]: gradients of x, of the branch, of the norm's output
     dptr dwide, dmid;                 // c [G,R,max(widths)], c [G,R,max(A D, F)]
     dptr square_sums;                 // f64 [G]
-    dptr scale;                       // f32 [G]: of the loss
+    dptr scale, clip_scale;           // f32 [G]: of the loss, of the gradients in an update
 };
 
 static inline dptr model_parameter(const struct model *m, size_t offset) {

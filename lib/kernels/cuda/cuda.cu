@@ -309,6 +309,7 @@ static const struct kernels *operations() {
     k.attention_backward = cuda_attention_backward;
     k.classifier = cuda_classifier;
     k.convert = cuda_convert;
+    k.clip_scale = cuda_clip_scale;
     k.sum_squares = cuda_sum_squares;
     k.adamw = cuda_adamw;
     return &k;
