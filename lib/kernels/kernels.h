@@ -62,8 +62,8 @@ struct attention_shape {
 
 struct adamw {
     float rate, beta1, beta2, epsilon, decay; // learning rate; decoupled weight decay
-    int64_t step;                             // 1 for the first update (bias correction)
     size_t decayed;                           // so many elements at the beginning of a model decay
+    int64_t step;                             // 1 for the first update (bias correction)
 };
 
 struct kernels {

@@ -268,7 +268,7 @@ static const struct kernels kernels = {
     .attention_backward = cpu_attention_backward,
     .classifier = cpu_classifier,
     .convert = cpu_convert,
-    .clip_scale = cpu_clip_scale,
     .sum_squares = cpu_sum_squares,
+    .clip_scale = cpu_clip_scale,
     .adamw = cpu_adamw,
 };

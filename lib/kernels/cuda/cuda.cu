@@ -309,8 +309,8 @@ static const struct kernels *operations() {
     k.attention_backward = cuda_attention_backward;
     k.classifier = cuda_classifier;
     k.convert = cuda_convert;
-    k.clip_scale = cuda_clip_scale;
     k.sum_squares = cuda_sum_squares;
+    k.clip_scale = cuda_clip_scale;
     k.adamw = cuda_adamw;
     return &k;
 }
