@@ -182,16 +182,27 @@ static void up_weight(struct bench *b) {
 static void down_weight(struct bench *b) {
     backward_weight(b, b->s->feed_forward, b->s->hidden);
 }
-static void rotary(struct bench *b) {
-    K->rotary(b->d, b->qkv, &b->attention, b->models.count, 10000, +1);
-}
-static void attention_forward(struct bench *b) {
+static void attend(struct bench *b, float theta) {
+    b->attention.theta = theta;
     K->attention_forward(b->d, b->out, b->lse, b->qkv, &b->attention, b->models.count);
 }
-static void attention_backward(struct bench *b) {
+static void attention_forward(struct bench *b) {
+    attend(b, 10000);
+}
+static void plain_attention_forward(struct bench *b) {
+    attend(b, 0);
+}
+static void attend_backward(struct bench *b, float theta) {
     size_t half = (size_t)b->models.count * (size_t)b->rows * 3 * (size_t)b->s->hidden;
+    b->attention.theta = theta;
     K->attention_backward(b->d, dptr_at(b->qkv, half * kernel_dtype_size(b->d->compute)), b->norm, b->out, b->qkv,
                           b->lse, &b->attention, b->models.count);
+}
+static void attention_backward(struct bench *b) {
+    attend_backward(b, 10000);
+}
+static void plain_attention_backward(struct bench *b) {
+    attend_backward(b, 0);
 }
 static void classifier_score(struct bench *b) {
     K->classifier(b->d, &b->models, b->mean, NULL, NULL, b->norm, b->weights, b->tokens, NULL, b->rows,
@@ -251,9 +262,10 @@ static const struct row table[] = {
     {"out backward weight", out_weight, 1, 0, .hh = 1, .bytes_h = 4, .weight_bytes = 8},
     {"up backward weight", up_weight, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 8},
     {"down backward weight", down_weight, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 8},
-    {"rotary", rotary, 2, 0, .bytes_h = 8},
-    {"attention forward", attention_forward, 1, 0, .sh = 1, .bytes_h = 8},
+    {"attention forward", attention_forward, 1, 0, .sh = 1, .bytes_h = 12}, // q and k are written turned
     {"attention backward", attention_backward, 1, 0, .sh = 2.5, .bytes_h = 16},
+    {"attention forward, no rotary", plain_attention_forward, 0, 0, .sh = 1, .bytes_h = 8},
+    {"attention backward, no rotary", plain_attention_backward, 0, 0, .sh = 2.5, .bytes_h = 16},
     {"classifier, scoring", classifier_score, 0, 0, .hv = 1, .bytes_h = 2, .weight_bytes = 2},
     {"classifier, training", classifier_train, 0, 1, .hv = 3, .bytes_h = 4, .weight_bytes = 10},
     {"swiglu forward", swiglu_forward, 0, 0, .bytes_f = 6},
@@ -316,7 +328,7 @@ static void measure(struct bench *b, const struct row *row) {
     int times = row->per_layer * b->s->layers + row->per_step;
     b->step_seconds += times * seconds;
     b->step_flops += times * flops;
-    printf("  %-27s %10.1f us  %7.1f %s  x %-2d %10.1f us\n", row->name, seconds * 1e6,
+    printf("  %-29s %10.1f us  %7.1f %s  x %-2d %10.1f us\n", row->name, seconds * 1e6,
            (flops > 0 ? flops : bytes) / seconds * 1e-9, flops > 0 ? "GFLOP/s" : "GB/s   ", times,
            times * seconds * 1e6);
 }
@@ -324,7 +336,7 @@ static void measure(struct bench *b, const struct row *row) {
 static void open_bench(struct bench *b, const struct shape *s, const char *device, enum kernel_dtype dtype,
                        int threads) {
     *b = (struct bench){.s = s, .models = {s->models ? s->models : 1, 0, 0}, .rows = s->batch * s->length};
-    b->attention = (struct attention_shape){s->batch, s->length, s->heads, s->heads, s->hidden / s->heads};
+    b->attention = (struct attention_shape){s->batch, s->length, s->heads, s->heads, s->hidden / s->heads, 0};
     if (device_open(&b->d, device, threads, dtype) != OK)
         fail();
 }

@@ -58,6 +58,7 @@ struct device;
 // x: [R, H] rows of the attention's fused projection are q (A D), k (K D), v (K D) side by side.
 struct attention_shape {
     int batch, length, heads, kv_heads, head_size;
+    float theta; // of the rotary positions; 0: there are none
 };
 
 struct adamw {
@@ -131,17 +132,15 @@ struct kernels {
     void (*swiglu_forward)(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
     void (*swiglu_backward)(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
 
-    // ---- rotary positions, in place on q and k of qkv c [G B S, (A + 2K) D]; pairs (i, i + D/2) turn by
-    // position * theta^(-2i/D); direction +1 forward, -1 backward (the inverse rotation). Positions count from 0.
-    void (*rotary)(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                   int direction);
-
-    // ---- causal attention, blockwise: out = softmax(q k^T / sqrt(D)) v ----
-    // out c [G B S, A D]; lse float32 [G B, A, S], the log-sum-exp of each row (kept for the backward pass; NULL
-    // in inference)
+    // ---- causal attention with rotary positions, blockwise: out = softmax(q k^T / sqrt(D)) v ----
+    // qkv c [G B S, (A + 2K) D]. First pairs (i, i + D/2) of q and k turn by position * theta^(-2i/D), positions
+    // counting from 0, and are rounded to c; then out c [G B S, A D] and lse float32 [G B, A, S], the log-sum-exp
+    // of each row. q and k are left in qkv as they were turned, for the backward pass. In inference lse is NULL,
+    // and qkv is of no more use afterwards.
     void (*attention_forward)(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                               int models);
-    // dqkv c like qkv, from dout c like out
+    // dqkv c like qkv, from dout c like out: the gradient of qkv before it was turned. qkv and lse are as the
+    // forward pass left them.
     void (*attention_backward)(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
                                const struct attention_shape *shape, int models);
 

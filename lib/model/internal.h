@@ -84,6 +84,9 @@ static inline dptr model_gradient_at(const struct model *m, size_t offset) {
 static inline enum kernel_norm model_norm(const struct model *m) {
     return m->config.family == MODEL_LLAMA ? NORM_RMS : NORM_LAYER;
 }
+static inline struct attention_shape model_attention(const struct model_config *c, int B, int S) {
+    return (struct attention_shape){B, S, c->heads, c->kv_heads, c->head_size, (float)c->theta};
+}
 
 // ---- forward.c ----
 

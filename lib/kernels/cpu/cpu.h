@@ -87,6 +87,9 @@ struct cpu_scratch cpu_classifier_scratch(const struct kernel_limits *l, bool ha
 void cpu_add_weight_products(struct cpu *s, const struct kernel_models *m, void *dw, void *dy, size_t dy_width,
                              void *x, int rows, int in, int out);
 
+// Turn q and k of qkv (or of its gradient) in place; direction +1 forward, -1 backward (the inverse rotation).
+void cpu_rotary(struct cpu *s, dptr qkv, const struct attention_shape *shape, int models, int direction);
+
 // The operations, as in kernels.h.
 void cpu_embed_forward(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens, int rows,
                        int hidden, int vocab);
@@ -106,8 +109,6 @@ void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m,
                                 int rows, int in, int out);
 void cpu_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
 void cpu_swiglu_backward(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
-void cpu_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                int direction);
 void cpu_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                            int models);
 void cpu_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,

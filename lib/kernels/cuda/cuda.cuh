@@ -163,8 +163,6 @@ void cuda_matmul_backward_weight(struct device *d, const struct kernel_models *m
                                  int rows, int in, int out);
 void cuda_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
 void cuda_swiglu_backward(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
-void cuda_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                 int direction);
 void cuda_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                             int models);
 void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
