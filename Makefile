@@ -256,17 +256,22 @@ TESTS_EMULATED = $(if $(and $(or $(filter %cuda.bats,$(TESTS)),$(if $(TESTS),,al
 test: all unit $(HELPER_BINARIES) $(FAULT_BINARIES) $(FUZZ_REPLAYS) $(TESTS_EMULATED)
 	@TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash test/run $(TESTS)
 
-# Everything that checks the backend on a GPU in one folder, for any x86-64 processor with AVX2, and the run there,
-# which needs neither compiler nor network: carry $(GPU_TEST) along and `make test-gpu` (or run it) on the machine.
-GPU_TEST ?= $(BIN)/gpu-test
+# Everything that checks and measures the backend on a GPU in one folder, for any x86-64 processor with AVX2. Where it
+# is there already, test-gpu, bench DEVICE=cuda and tune take it as it is, and need neither compiler nor network: carry
+# $(GPU_KIT) along (or its programs `run` and `bench` alone). test-gpu-build makes it anew.
+GPU_KIT ?= $(BIN)/gpu-kit
 GPU_BUILD := $(BUILD)-gpu
-.PHONY: test-gpu test-gpu-build
+GPU_PROGRAMS := $(addprefix $(GPU_BUILD)/,test/mkstream bench/kernels bench/tune)
+.PHONY: test-gpu test-gpu-build gpu-kit
 test-gpu-build: $(CUDA_BACKEND)
-	+@$(MAKE) --no-print-directory all unit $(GPU_BUILD)/test/mkstream BUILD=$(GPU_BUILD) BIN=$(GPU_BUILD)/bin CUDA=0 ARCH=x86-64-v3
-	@bash test/gpu/collect $(abspath $(GPU_TEST)) $(abspath $(GPU_BUILD)/bin) $(abspath $(GPU_BUILD)) $(abspath $(CUDA_BACKEND))
-test-gpu:
-	+@[ -x $(GPU_TEST)/run ] || $(MAKE) --no-print-directory test-gpu-build
-	@$(GPU_TEST)/run
+	+@$(MAKE) --no-print-directory all unit $(GPU_PROGRAMS) BUILD=$(GPU_BUILD) BIN=$(GPU_BUILD)/bin CUDA=0 ARCH=x86-64-v3
+	@bash test/gpu/collect $(abspath $(GPU_KIT)) $(abspath $(GPU_BUILD)/bin) $(abspath $(GPU_BUILD)) $(abspath $(CUDA_BACKEND))
+gpu-kit:
+	+@[ -x $(GPU_KIT)/run ] || $(MAKE) --no-print-directory test-gpu-build
+	@[ $(VERSION) = unknown ] || grep -qx '$(VERSION)' $(GPU_KIT)/version || \
+	  echo "$(GPU_KIT) is of $$(cat $(GPU_KIT)/version), not of $(VERSION): make test-gpu-build makes it anew" >&2
+test-gpu: gpu-kit
+	@$(GPU_KIT)/run
 
 # The whole suite again under AddressSanitizer and UndefinedBehaviorSanitizer.
 asan:
@@ -333,18 +338,15 @@ $(BUILD)/fuzz/mkstream-unhashed: $(BUILD)/test/mkstream.o $(BUILD)/test/fuzz/zer
 fuzz-seeds: $(BUILD)/test/mkstream $(BUILD)/fuzz/mkstream-unhashed
 	@bash test/fuzz/seeds $(BUILD)
 
-# DEVICE=cuda: a GPU's rows (bench/gpu, which a machine without a compiler can run by itself where BIN and BUILD are).
+# DEVICE=cuda: a GPU's rows, from the folder that test-gpu-build makes.
 BENCH_DEVICE = $(filter cuda%,$(DEVICE))
-bench: all $(BENCH_BINARIES) $(HELPER_BINARIES) $(if $(filter cuda%,$(DEVICE)),$(BUILD)/lib/libtacit-cuda.so)
-	@DEVICE=$(BENCH_DEVICE) TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) bash bench/run $(BENCH)
-# The programs of BUILD/bench find the backend there.
-$(BUILD)/lib/libtacit-cuda.so: $(CUDA_BACKEND)
-	@mkdir -p $(@D) && ln -srf $< $@
-# Choose the products of these models' shapes (CONFIG:BATCH:LENGTH[:MODELS]) by timing, for runs on this device.
-TUNE ?= $(addprefix bench/gpu-models/,335m.json:16:1024 335m.json:32:1024 1.3b.json:8:1024 1.3b.json:16:1024 \
-        4.4m.json:32:1024 4.4m.json:32:256 4.4m.json:8:1024:32 4.4m.json:32:256:32)
-tune: all $(BUILD)/bench/tune $(BUILD)/lib/libtacit-cuda.so
-	@$(BUILD)/bench/tune --device $(or $(BENCH_DEVICE),cuda) $(BIN)/libtacit-cuda.tune $(TUNE)
+bench: $(if $(BENCH_DEVICE),gpu-kit,all $(BENCH_BINARIES) $(HELPER_BINARIES))
+	@DEVICE=$(BENCH_DEVICE) TACIT_BIN=$(abspath $(BIN)) TACIT_BUILD=$(abspath $(BUILD)) TACIT_KIT=$(abspath $(GPU_KIT)) bash bench/run $(BENCH)
+# Choose the products of models' shapes by timing, for runs on this device. TUNE: CONFIG:BATCH:LENGTH[:MODELS] ...,
+# otherwise the shapes of the benchmark.
+tune: gpu-kit
+	@DEVICE=$(or $(BENCH_DEVICE),cuda) $(GPU_KIT)/bench tune $(TUNE)
+	@cp $(GPU_KIT)/libtacit-cuda.tune $(BIN)/
 # Every kernel by itself, and what a training step would take of the kernels alone.
 bench-kernels: $(BUILD)/bench/kernels
 	@$<
@@ -422,13 +424,14 @@ help:
 ##   make deps            install what is missing (apt), or name the command
 ##   make emulated        the CUDA backend for a processor, and programs beside it that use it
 ##   make test            the test suite; TESTS='test/mix.bats ...' runs some of it
-##   make test-gpu        check the CUDA backend on this machine's GPU; make test-gpu-build makes its folder anew
+##   make test-gpu        check the CUDA backend on this machine's GPU, from the folder GPU_KIT=BIN/gpu-kit, which can be
+##                        carried to a machine without compiler and network; make test-gpu-build makes it anew
 ##   make faults          every allocation, read, write, ... of every tool fails once (minutes)
 ##   make asan            the test suite under AddressSanitizer and UBSan
 ##   make kill-campaign   kill -9 every pipeline stage, KILLS=20 times, and compare the results
 ##   make fuzz            fuzz every parser (clang) for FUZZ_SECONDS=10 each; FUZZ="json stream" for some
 ##   make bench           time every row against its floor; BENCH="train route" for some; DEVICE=cuda: a GPU's
-##                        rows, beside PyTorch's
+##                        rows, beside PyTorch's, from GPU_KIT
 ##   make tune            time the products of TUNE's models on a GPU, and keep the fastest beside the backend
 ##   make bench-kernels   time each kernel
 ##   make install         tools as PREFIX/bin/tacit-NAME, their manual, completion and library

@@ -84,7 +84,7 @@ static void make_arrays(struct bench *b) {
     size_t h = (size_t)b->s->hidden, f = (size_t)b->s->feed_forward, v = (size_t)b->s->vocab;
     size_t g = (size_t)b->models.count, r = (size_t)b->rows * g, matrices;
     b->parameters = (size_t)b->s->layers * (4 * h * h + 2 * h * f) + v * h;
-    b->updated = b->parameters / 4;
+    b->updated = b->parameters / 4 / 32 * 32;
     b->models.stride = larger(b->parameters, larger(v, larger(f, 3 * h)) * h) / 32 * 32 + 32;
     matrices = g * b->models.stride;
     b->x = new_array(b, r * h, 1);
@@ -96,13 +96,13 @@ static void make_arrays(struct bench *b) {
     b->delta = new_activations(b, r * f);
     b->out = new_activations(b, r * h);
     b->qkv = new_activations(b, 2 * r * 3 * h);
-    b->pre = new_activations(b, larger(2 * r * f, b->updated));
+    b->pre = new_activations(b, larger(2 * r * f, g * b->updated));
     b->slope = new_activations(b, r * f);
     b->act = new_activations(b, r * larger(2 * f, 3 * h));
     b->weights = new_activations(b, g == 1 ? larger(v, larger(f, 3 * h)) * h : matrices);
     b->gradient = new_array(b, matrices, 1e-3);
-    b->moments = new_array(b, larger(3 * b->updated, g == 1 ? h : matrices), 1e-3);
-    b->sizes = new_array(b, 16, 1);
+    b->moments = new_array(b, larger(3 * g * b->updated, g == 1 ? h : matrices), 1e-3);
+    b->sizes = new_array(b, 2 * g, 1);
     b->scale = new_array(b, g, 1e-4);
     uint32_t *tokens = malloc(r * sizeof *tokens);
     for (size_t i = 0; i < r; i++)
@@ -182,16 +182,27 @@ static void up_weight(struct bench *b) {
 static void down_weight(struct bench *b) {
     backward_weight(b, b->s->feed_forward, b->s->hidden);
 }
-static void rotary(struct bench *b) {
-    K->rotary(b->d, b->qkv, &b->attention, b->models.count, 10000, +1);
-}
-static void attention_forward(struct bench *b) {
+static void attend(struct bench *b, float theta) {
+    b->attention.theta = theta;
     K->attention_forward(b->d, b->out, b->lse, b->qkv, &b->attention, b->models.count);
 }
-static void attention_backward(struct bench *b) {
+static void attention_forward(struct bench *b) {
+    attend(b, 10000);
+}
+static void plain_attention_forward(struct bench *b) {
+    attend(b, 0);
+}
+static void attend_backward(struct bench *b, float theta) {
     size_t half = (size_t)b->models.count * (size_t)b->rows * 3 * (size_t)b->s->hidden;
+    b->attention.theta = theta;
     K->attention_backward(b->d, dptr_at(b->qkv, half * kernel_dtype_size(b->d->compute)), b->norm, b->out, b->qkv,
                           b->lse, &b->attention, b->models.count);
+}
+static void attention_backward(struct bench *b) {
+    attend_backward(b, 10000);
+}
+static void plain_attention_backward(struct bench *b) {
+    attend_backward(b, 0);
 }
 static void classifier_score(struct bench *b) {
     K->classifier(b->d, &b->models, b->mean, NULL, NULL, b->norm, b->weights, b->tokens, NULL, b->rows,
@@ -211,13 +222,14 @@ static void swiglu_backward(struct bench *b) {
     K->swiglu_backward(b->d, b->act, b->delta, b->pre, all_rows(b), b->s->feed_forward);
 }
 static void sum_squares(struct bench *b) {
-    K->sum_squares(b->d, b->sizes, b->gradient, b->parameters);
+    K->sum_squares(b->d, &b->models, b->sizes, b->gradient, b->parameters);
 }
 static void adamw(struct bench *b) {
-    struct adamw a = {1e-9f, 0.9f, 0.99f, 1e-8f, 0.1f, 10, 1.0f};
-    size_t n = b->updated * sizeof(float);
-    K->adamw(b->d, &a, b->moments, b->gradient, dptr_at(b->moments, n), dptr_at(b->moments, 2 * n), b->pre,
-             b->updated);
+    struct adamw a = {1e-9f, 0.9f, 0.99f, 1e-8f, 0.1f, b->updated, 10};
+    struct kernel_models models = {b->models.count, b->updated, 0};
+    size_t n = (size_t)models.count * b->updated * sizeof(float);
+    K->adamw(b->d, &models, &a, b->scale, b->moments, b->gradient, dptr_at(b->moments, n),
+             dptr_at(b->moments, 2 * n), b->pre, b->updated);
 }
 
 // ---- the table ----
@@ -250,9 +262,10 @@ static const struct row table[] = {
     {"out backward weight", out_weight, 1, 0, .hh = 1, .bytes_h = 4, .weight_bytes = 8},
     {"up backward weight", up_weight, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 8},
     {"down backward weight", down_weight, 1, 0, .hf = 1, .bytes_h = 2, .bytes_f = 2, .weight_bytes = 8},
-    {"rotary", rotary, 2, 0, .bytes_h = 8},
-    {"attention forward", attention_forward, 1, 0, .sh = 1, .bytes_h = 8},
+    {"attention forward", attention_forward, 1, 0, .sh = 1, .bytes_h = 12}, // q and k are written turned
     {"attention backward", attention_backward, 1, 0, .sh = 2.5, .bytes_h = 16},
+    {"attention forward, no rotary", plain_attention_forward, 0, 0, .sh = 1, .bytes_h = 8},
+    {"attention backward, no rotary", plain_attention_backward, 0, 0, .sh = 2.5, .bytes_h = 16},
     {"classifier, scoring", classifier_score, 0, 0, .hv = 1, .bytes_h = 2, .weight_bytes = 2},
     {"classifier, training", classifier_train, 0, 1, .hv = 3, .bytes_h = 4, .weight_bytes = 10},
     {"swiglu forward", swiglu_forward, 0, 0, .bytes_f = 6},
@@ -275,9 +288,9 @@ static double call_bytes(const struct bench *b, const struct row *row) {
     double h = b->s->hidden, f = b->s->feed_forward, v = b->s->vocab;
     double weights = row->hh * h * h + row->hf * h * f + (row->hv > 0) * h * v;
     if (row->run == sum_squares)
-        return 4.0 * (double)b->parameters;
+        return 4.0 * (double)b->parameters * b->models.count;
     if (row->run == adamw)
-        return 30.0 * (double)b->updated;
+        return 30.0 * (double)b->updated * b->models.count;
     return (double)all_rows(b) * (row->bytes_h * h + row->bytes_f * f) +
            row->weight_bytes * weights * b->models.count;
 }
@@ -315,7 +328,7 @@ static void measure(struct bench *b, const struct row *row) {
     int times = row->per_layer * b->s->layers + row->per_step;
     b->step_seconds += times * seconds;
     b->step_flops += times * flops;
-    printf("  %-27s %10.1f us  %7.1f %s  x %-2d %10.1f us\n", row->name, seconds * 1e6,
+    printf("  %-29s %10.1f us  %7.1f %s  x %-2d %10.1f us\n", row->name, seconds * 1e6,
            (flops > 0 ? flops : bytes) / seconds * 1e-9, flops > 0 ? "GFLOP/s" : "GB/s   ", times,
            times * seconds * 1e6);
 }
@@ -323,7 +336,7 @@ static void measure(struct bench *b, const struct row *row) {
 static void open_bench(struct bench *b, const struct shape *s, const char *device, enum kernel_dtype dtype,
                        int threads) {
     *b = (struct bench){.s = s, .models = {s->models ? s->models : 1, 0, 0}, .rows = s->batch * s->length};
-    b->attention = (struct attention_shape){s->batch, s->length, s->heads, s->heads, s->hidden / s->heads};
+    b->attention = (struct attention_shape){s->batch, s->length, s->heads, s->heads, s->hidden / s->heads, 0};
     if (device_open(&b->d, device, threads, dtype) != OK)
         fail();
 }
@@ -384,7 +397,7 @@ static int roofline(const char *device, const struct shape *s, int side) {
         double floor = flops / product > bytes / copy ? flops / product : bytes / copy;
         int times = row->per_layer * s->layers + row->per_step;
         printf("%s\t%.3f\t%.3f\t%.6g\t%.6g\t%d\t%d\n", row->name, seconds * 1e6, floor * 1e6, flops, bytes,
-               is_update(row) ? 0 : times, is_update(row) ? times * b.models.count : 0);
+               is_update(row) ? 0 : times, is_update(row) ? times : 0);
     }
     free_arrays(&b);
     device_close(b.d);

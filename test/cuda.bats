@@ -239,13 +239,13 @@ assert_match_text() {
 # Its runner, from a folder as it would be carried; the emulated device is its GPU.
 @test "make test-gpu: one folder has everything, and its runner ends with a count" {
     emulated
-    bash "$root/test/gpu/collect" "$T/gpu-test" "$bin" "$build" "$build/emulated/libtacit-cuda.so"
-    run env -i HOME="$HOME" PATH=/usr/bin:/bin EMULATE_MEMORY=1000000000 "$T/gpu-test/run" --quick
+    bash "$root/test/gpu/collect" "$T/gpu-kit" "$bin" "$build" "$build/emulated/libtacit-cuda.so"
+    run env -i HOME="$HOME" PATH=/usr/bin:/bin EMULATE_MEMORY=1000000000 "$T/gpu-kit/run" --quick
     printf '%s\n' "$output"
     assert_exit 0
     assert_match '^device   cuda \(bf16, emulated device\)$'
     assert_match '^[1-9][0-9]* passed, 0 failed, [0-9]+ skipped$'
-    EMULATE_DEVICES=0 run "$T/gpu-test/run" --quick
+    EMULATE_DEVICES=0 run "$T/gpu-kit/run" --quick
     assert_exit 1
     assert_line "no CUDA-capable device is detected"
     assert_line "0 passed, 1 failed, 0 skipped"

@@ -58,12 +58,13 @@ struct device;
 // x: [R, H] rows of the attention's fused projection are q (A D), k (K D), v (K D) side by side.
 struct attention_shape {
     int batch, length, heads, kv_heads, head_size;
+    float theta; // of the rotary positions; 0: there are none
 };
 
 struct adamw {
     float rate, beta1, beta2, epsilon, decay; // learning rate; decoupled weight decay
+    size_t decayed;                           // so many elements at the beginning of a model decay
     int64_t step;                             // 1 for the first update (bias correction)
-    float scale;                              // the gradient is multiplied by this first (clipping)
 };
 
 struct kernels {
@@ -131,17 +132,15 @@ struct kernels {
     void (*swiglu_forward)(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
     void (*swiglu_backward)(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
 
-    // ---- rotary positions, in place on q and k of qkv c [G B S, (A + 2K) D]; pairs (i, i + D/2) turn by
-    // position * theta^(-2i/D); direction +1 forward, -1 backward (the inverse rotation). Positions count from 0.
-    void (*rotary)(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                   int direction);
-
-    // ---- causal attention, blockwise: out = softmax(q k^T / sqrt(D)) v ----
-    // out c [G B S, A D]; lse float32 [G B, A, S], the log-sum-exp of each row (kept for the backward pass; NULL
-    // in inference)
+    // ---- causal attention with rotary positions, blockwise: out = softmax(q k^T / sqrt(D)) v ----
+    // qkv c [G B S, (A + 2K) D]. First pairs (i, i + D/2) of q and k turn by position * theta^(-2i/D), positions
+    // counting from 0, and are rounded to c; then out c [G B S, A D] and lse float32 [G B, A, S], the log-sum-exp
+    // of each row. q and k are left in qkv as they were turned, for the backward pass. In inference lse is NULL,
+    // and qkv is of no more use afterwards.
     void (*attention_forward)(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                               int models);
-    // dqkv c like qkv, from dout c like out
+    // dqkv c like qkv, from dout c like out: the gradient of qkv before it was turned. qkv and lse are as the
+    // forward pass left them.
     void (*attention_backward)(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
                                const struct attention_shape *shape, int models);
 
@@ -152,14 +151,20 @@ struct kernels {
     void (*classifier)(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
                        dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 
-    // ---- optimizer; n elements of one model ----
-    // to c = from float32 rounded to nearest even; nothing to do where c is float32 and to = from
+    // ---- optimizer ----
+    // to c = from float32 [n] rounded to nearest even; nothing to do where c is float32 and to = from
     void (*convert)(struct device *d, dptr to, dptr from, size_t n);
-    // sum of squares of float32 [n], float64 inside, fixed order; out: one float64 in device memory
-    void (*sum_squares)(struct device *d, dptr out, dptr x, size_t n);
-    // AdamW (Loshchilov and Hutter 2019): p, g, m, v float32 [n]; copy c [n] receives the rounded new p (NULL or p
-    // itself in float32)
-    void (*adamw)(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);
+    // The first n elements of each model. out float64 [G] = sums of squares of float32, float64 inside, fixed
+    // order
+    void (*sum_squares)(struct device *d, const struct kernel_models *m, dptr out, dptr x, size_t n);
+    // scale float32 [G]: what brings gradients with these sums of squares (float64 [G]) to a norm of `most` where
+    // it is more (0: any norm may be), most / (norm + 1e-6), as PyTorch's clip_grad_norm_; otherwise 1. NaN for
+    // all models where one norm is NaN or Inf.
+    void (*clip_scale)(struct device *d, const struct kernel_models *m, dptr scale, dptr sums, double most);
+    // AdamW (Loshchilov and Hutter 2019) with the gradient scale[g] g; nothing is done where scale[g] is NaN. p,
+    // g, m, v: float32, n elements of each model; copy c receives the rounded new p (NULL or p itself in float32)
+    void (*adamw)(struct device *d, const struct kernel_models *models, const struct adamw *a, dptr scale, dptr p,
+                  dptr g, dptr m, dptr v, dptr copy, size_t n);
 };
 
 struct device {

@@ -72,7 +72,6 @@ static void attention_backward(struct model *m, const struct kernel_models *km, 
                                        .in = w.attention,
                                        .out = c->hidden});
     k->attention_backward(m->device, m->dwide, m->dmid, b->attention, b->qkv, b->lse, shape, km->count);
-    k->rotary(m->device, m->dwide, shape, km->count, (float)c->theta, -1);
     product_backward(m, km,
                      &(struct product){.weight = at->qkv,
                                        .x = b->normed,
@@ -87,7 +86,7 @@ static void attention_backward(struct model *m, const struct kernel_models *km, 
 static void backward(struct model *m, const struct kernel_models *km, int B, int S) {
     const struct kernels *k = m->device->k;
     const struct model_config *c = &m->config;
-    struct attention_shape shape = {B, S, c->heads, c->kv_heads, c->head_size};
+    struct attention_shape shape = model_attention(c, B, S);
     int rows = B * S;
     k->zero(m->device, m->dresidual, (size_t)rows * (size_t)km->count * (size_t)c->hidden * sizeof(float));
     norm_backward(m, km, m->x, m->mean, m->rstd, m->table.norm, m->table.norm_bias, rows, true);

@@ -56,7 +56,6 @@ static void attention_branch(struct model *m, const struct kernel_models *km, co
     int rows = shape->batch * shape->length, hidden = m->config.hidden;
     k->matmul_forward(m->device, km, b->qkv, NULL, b->normed, model_copy(m, at->qkv), ACTIVATION_NONE, rows,
                       hidden, w.qkv);
-    k->rotary(m->device, b->qkv, shape, km->count, (float)m->config.theta, 1);
     k->attention_forward(m->device, b->attention, b->lse, b->qkv, shape, km->count);
     k->matmul_forward(m->device, km, m->delta, NULL, b->attention, model_copy(m, at->attention_out),
                       ACTIVATION_NONE, rows, w.attention, hidden);
@@ -99,7 +98,7 @@ static void run_layer(struct model *m, const struct kernel_models *km, const str
 
 void model_forward(struct model *m, const struct kernel_models *km, int B, int S) {
     const struct model_config *c = &m->config;
-    struct attention_shape shape = {B, S, c->heads, c->kv_heads, c->head_size};
+    struct attention_shape shape = model_attention(c, B, S);
     int rows = B * S;
     m->device->k->embed_forward(m->device, km, m->layers[0].x, model_parameter(m, m->table.embedding), m->tokens,
                                 rows, c->hidden, c->vocab);

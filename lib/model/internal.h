@@ -69,7 +69,7 @@ struct model {
     dptr dresidual, dbranch, dnormed; // f32, c, c [G,R,H]: gradients of x, of the branch, of the norm's output
     dptr dwide, dmid;                 // c [G,R,max(widths)], c [G,R,max(A D, F)]
     dptr square_sums;                 // f64 [G]
-    dptr scale;                       // f32 [G]: of the loss
+    dptr scale, clip_scale;           // f32 [G]: of the loss, of the gradients in an update
 };
 
 static inline dptr model_parameter(const struct model *m, size_t offset) {
@@ -83,6 +83,9 @@ static inline dptr model_gradient_at(const struct model *m, size_t offset) {
 }
 static inline enum kernel_norm model_norm(const struct model *m) {
     return m->config.family == MODEL_LLAMA ? NORM_RMS : NORM_LAYER;
+}
+static inline struct attention_shape model_attention(const struct model_config *c, int B, int S) {
+    return (struct attention_shape){B, S, c->heads, c->kv_heads, c->head_size, (float)c->theta};
 }
 
 // ---- forward.c ----

@@ -125,6 +125,7 @@ static void take_backward(struct model *m, struct arena *a, size_t rows) {
     m->dmid = take(a, rows * (size_t)larger(w.attention, m->config.feed_forward), size);
     m->square_sums = take(a, (size_t)m->size.models, sizeof(double));
     m->scale = take(a, (size_t)m->size.models, sizeof(float));
+    m->clip_scale = take(a, (size_t)m->size.models, sizeof(float));
 }
 
 // Lay out everything; bytes by part in *memory. m->layers may be one entry long while measuring.

@@ -3,14 +3,10 @@
 
 #include <math.h>
 
-// Global norms of the accumulated gradients, one per model.
+// Global norms of the gradients, one per model, when everything issued so far is done.
 static int gradient_norms(struct model *m, double *norm) {
-    const struct kernels *k = m->device->k;
-    size_t n = m->table.elements;
-    for (int g = 0; g < m->size.models; g++)
-        k->sum_squares(m->device, dptr_at(m->square_sums, (size_t)g * sizeof(double)),
-                       model_gradient_at(m, (size_t)g * n), n);
-    int code = k->download(m->device, m->norms, m->square_sums, (size_t)m->size.models * sizeof(double));
+    int code =
+        m->device->k->download(m->device, m->norms, m->square_sums, (size_t)m->size.models * sizeof(double));
     if (code)
         return code;
     for (int g = 0; g < m->size.models; g++)
@@ -21,31 +17,26 @@ static int gradient_norms(struct model *m, double *norm) {
     return OK;
 }
 
-// One AdamW step over elements [begin, end) of model g.
-static void update_segment(struct model *m, int g, size_t begin, size_t end, const struct adamw *a) {
-    size_t at = (size_t)g * m->table.elements + begin, bytes = at * sizeof(float);
-    dptr copy = m->copies == m->parameters ? NULL : model_copy(m, at);
-    m->device->k->adamw(m->device, a, dptr_at(m->parameters, bytes), dptr_at(m->gradients, bytes),
-                        dptr_at(m->first_moment, bytes), dptr_at(m->second_moment, bytes), copy, end - begin);
-}
-
+// The device decides from the norms how to clip, and whether to update at all, so that nothing waits in between.
 int model_update(struct model *m, const struct model_optimizer *o, double *norm) {
     const struct kernels *k = m->device->k;
     if (!m->size.train)
         return error_set(ERROR_USAGE, "the model was made without gradients and moments");
-    int code = gradient_norms(m, norm);
-    if (code)
-        return code;
-    for (int g = 0; g < m->size.models; g++) {
-        struct adamw a = {
-            (float)o->rate, (float)o->beta1, (float)o->beta2, (float)o->epsilon, (float)o->decay, o->step, 1.0f};
-        // As PyTorch's clip_grad_norm_: the 1e-6 keeps a vanishing norm from dividing.
-        if (o->clip > 0 && norm[g] > o->clip)
-            a.scale = (float)(o->clip / (norm[g] + 1e-6));
-        update_segment(m, g, 0, m->table.decayed, &a);
-        a.decay = 0;
-        update_segment(m, g, m->table.decayed, m->table.elements, &a);
-    }
-    k->zero(m->device, m->gradients, (size_t)m->size.models * m->table.elements * sizeof(float));
-    return k->synchronize(m->device);
+    size_t n = m->table.elements;
+    struct kernel_models km = {m->size.models, n, 0};
+    struct adamw a = {
+        .rate = (float)o->rate,
+        .beta1 = (float)o->beta1,
+        .beta2 = (float)o->beta2,
+        .epsilon = (float)o->epsilon,
+        .decay = (float)o->decay,
+        .decayed = m->table.decayed,
+        .step = o->step,
+    };
+    k->sum_squares(m->device, &km, m->square_sums, m->gradients, n);
+    k->clip_scale(m->device, &km, m->clip_scale, m->square_sums, o->clip);
+    k->adamw(m->device, &km, &a, m->clip_scale, m->parameters, m->gradients, m->first_moment, m->second_moment,
+             m->copies == m->parameters ? NULL : m->copies, n);
+    k->zero(m->device, m->gradients, (size_t)m->size.models * n * sizeof(float));
+    return gradient_norms(m, norm);
 }

@@ -386,6 +386,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t d, c
                  result,
                  *(const float *)alpha,
                  *(const float *)beta};
-    return emulate_issue(stream, [p] { run(&p); }) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
-                                                                  : CUBLAS_STATUS_EXECUTION_FAILED;
+    return emulate_issue(stream, EMULATE_PRODUCT, [p] { run(&p); }) == cudaSuccess
+               ? CUBLAS_STATUS_SUCCESS
+               : CUBLAS_STATUS_EXECUTION_FAILED;
 }

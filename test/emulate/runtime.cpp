@@ -179,7 +179,11 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 
 // ---- streams ----
 
-typedef std::vector<std::function<void()>> tasks;
+struct emulate_task {
+    emulate_kind kind;
+    std::function<void()> run;
+};
+typedef std::vector<emulate_task> tasks;
 
 struct emulate_graph {
     tasks all;
@@ -208,11 +212,34 @@ static cudaError_t outside_capture() {
     return result(cudaErrorStreamCaptureUnsupported);
 }
 
-cudaError_t emulate_issue(cudaStream_t stream, std::function<void()> task) {
+// ---- counting, instead of running ----
+
+static const char *count_file() {
+    static const char *name = getenv("EMULATE_COUNT");
+    return name && *name ? name : NULL;
+}
+
+static struct counts {
+    size_t of[EMULATE_KINDS], graphs, waits;
+    ~counts() {
+        FILE *f = count_file() ? fopen(count_file(), "a") : NULL;
+        if (!f)
+            return;
+        fprintf(f, "kernels %zu products %zu copies %zu downloads %zu sets %zu graphs %zu waits %zu\n",
+                of[EMULATE_KERNEL], of[EMULATE_PRODUCT], of[EMULATE_COPY], of[EMULATE_DOWNLOAD], of[EMULATE_SET],
+                graphs, waits);
+        fclose(f);
+    }
+} counted;
+
+cudaError_t emulate_issue(cudaStream_t stream, emulate_kind kind, std::function<void()> task) {
     emulate_stream *s = stream_of(stream);
-    if (s->capturing)
-        s->captured.push_back(task);
-    else
+    if (s->capturing) {
+        s->captured.push_back({kind, task});
+        return cudaSuccess;
+    }
+    counted.of[kind]++;
+    if (!count_file() || kind == EMULATE_DOWNLOAD || kind == EMULATE_EVENT)
         task();
     return cudaSuccess;
 }
@@ -239,6 +266,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     locked l(lock);
+    counted.waits++;
     return stream_of(stream)->capturing ? outside_capture() : cudaSuccess;
 }
 
@@ -293,8 +321,9 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     locked l(lock);
+    counted.graphs++;
     for (const auto &task : executable->all)
-        emulate_issue(stream, task);
+        emulate_issue(stream, task.kind, task.run);
     return cudaSuccess;
 }
 
@@ -325,7 +354,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     locked l(lock);
-    return emulate_issue(stream, [event] {
+    return emulate_issue(stream, EMULATE_EVENT, [event] {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         event->seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
@@ -399,7 +428,10 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
     void *block;
     if (posix_memalign(&block, 256, whole) != 0)
         return result(cudaErrorMemoryAllocation);
-    memset(block, 0xff, whole);
+    if (!count_file())
+        memset(block, 0xff, whole);
+    else // what is fresh from the system is zero, and takes no memory until it is touched
+        memset(block, 0, whole < ((size_t)64 << 20) ? whole : 0);
     memory.blocks[(uintptr_t)block] = bytes;
     memory.used += bytes;
     *p = block;
@@ -420,7 +452,7 @@ cudaError_t cudaFree(void *p) {
     }
     size_t bytes = at->second;
 #ifndef __SANITIZE_ADDRESS__
-    for (size_t i = bytes; i < (bytes + 255) / 256 * 256 + FENCE; i++)
+    for (size_t i = bytes; !count_file() && i < (bytes + 255) / 256 * 256 + FENCE; i++)
         if (((unsigned char *)p)[i] != 0xff) {
             fprintf(stderr, "emulate: byte %zu of a block of %zu bytes of device memory was written\n", i, bytes);
             abort();
@@ -465,7 +497,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         if (status != cudaSuccess)
             return status;
     }
-    return emulate_issue(stream, [=] { memmove(to, from, bytes); });
+    return emulate_issue(stream, to_device ? EMULATE_COPY : EMULATE_DOWNLOAD, [=] { memmove(to, from, bytes); });
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
@@ -479,7 +511,7 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t strea
         return cudaSuccess;
     if (!emulate_is_device(p, bytes))
         return result(cudaErrorInvalidValue);
-    return emulate_issue(stream, [=] { memset(p, value, bytes); });
+    return emulate_issue(stream, EMULATE_SET, [=] { memset(p, value, bytes); });
 }
 
 cudaError_t cudaMemset(void *p, int value, size_t bytes) {
@@ -523,5 +555,6 @@ cudaError_t emulate_launch(const cudaLaunchConfig_t *configuration, const void *
         return result(cudaErrorInvalidConfiguration);
     if (shared > most)
         return result(cudaErrorInvalidValue);
-    return emulate_issue(configuration->stream, [=] { emulate_grid(kernel, blocks, threads, shared, body); });
+    return emulate_issue(configuration->stream, EMULATE_KERNEL,
+                         [=] { emulate_grid(kernel, blocks, threads, shared, body); });
 }

@@ -201,6 +201,43 @@ static void check_classifier(struct device *d, int models, size_t rows, size_t h
     array_free(d, &scale);
 }
 
+// Where the target is all but certain its part of the gradient cancels: dx stays right to the precision of its
+// dtype.
+static void check_certain(struct device *d, size_t hidden) {
+    enum { ROWS = 33, VOCAB = 9 };
+    struct kernel_models m = {1, hidden * VOCAB, ROWS};
+    struct array x = array_random(d, ROWS * hidden, true, 1, 0), w = array_random(d, hidden * VOCAB, true, 1, 0);
+    struct array logprob = array_poisoned(d, ROWS, false), dx = array_poisoned(d, x.n, true);
+    struct array dw = array_random(d, w.n, false, 0, 0), scale = array_new(d, 1, false);
+    uint32_t targets[ROWS];
+    double expected[ROWS], *dx_expected = calloc(x.n, sizeof *dx_expected);
+    double *dw_expected = calloc(w.n, sizeof *dw_expected);
+    for (uint32_t r = 0; r < ROWS; r++) { // along the target's weights: p is 1 but for about e^-8
+        targets[r] = r % VOCAB;
+        double square = 0;
+        for (size_t i = 0; i < hidden; i++)
+            square += w.v[targets[r] * hidden + i] * w.v[targets[r] * hidden + i];
+        for (size_t i = 0; i < hidden; i++)
+            x.v[r * hidden + i] = 10 * w.v[targets[r] * hidden + i] / square;
+    }
+    array_put(d, &x);
+    scale.v[0] = 1;
+    array_put(d, &scale);
+    struct classifier q = {1, ROWS, hidden, VOCAB, m.stride, ROWS, x.v, w.v, targets};
+    classify(&q, expected, scale.v, dx_expected, dw_expected);
+    dptr device_targets = words_new(d, targets, ROWS);
+    d->k->classifier(d, &m, logprob.p, dx.p, dw.p, x.p, w.p, device_targets, scale.p, ROWS, (int)hidden, VOCAB);
+    array_get(d, &logprob), array_get(d, &dx), array_get(d, &dw);
+    double most = d->compute == KERNEL_BF16 ? 1e-2 : 1e-4; // logits of 10 cancel
+    CHECK(distance(logprob.v, expected, logprob.n) < most);
+    CHECK(distance(dx.v, dx_expected, dx.n) < most);
+    CHECK(distance(dw.v, dw_expected, dw.n) < most);
+    d->k->release(d, device_targets);
+    free(dx_expected), free(dw_expected);
+    array_free(d, &x), array_free(d, &w), array_free(d, &logprob), array_free(d, &dx), array_free(d, &dw);
+    array_free(d, &scale);
+}
+
 // -inf is a legal log-prob, NaN stays NaN; neither leaks into another row.
 static void check_infinities(struct device *d) {
     double values[] = {-INFINITY, 1, 2, NAN, 1, 1}; // one hidden unit; logits are x w
@@ -270,8 +307,14 @@ static void suite(struct device *d) {
     check_backward(d, &wide, 40, 600, 24);
     check_classifier(d, 3, 37, 40, 257, true);
     check_classifier(d, 3, 37, 40, 257, false);
-    check_classifier(d, 1, 300, 8, 1000, true);  // several chunks
-    check_classifier(d, 1, 260, 8, 40000, true); // several batches of chunks
+    check_classifier(d, 1, 300, 12, 1000, true);  // several chunks
+    check_classifier(d, 1, 260, 12, 40000, true); // several batches of chunks
+    check_classifier(d, 3, 300, 20, 500, true);   // several models in a chunk
+    check_classifier(d, 2, 130, 136, 300, true);
+    check_classifier(d, 3, 200, 128, 300, true); // without logits in memory
+    check_classifier(d, 2, 150, 64, 130, false);
+    check_classifier(d, 1, 2100, 24, 70, true); // in splits of rows
+    check_certain(d, 40), check_certain(d, 20);
     check_infinities(d);
     check_models(d);
 }

@@ -206,4 +206,5 @@ void cpu_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dp
                          .lse = (const float *)lse};
     if (cpu_reserve(q.s, 0, cpu_attention_backward_bytes(&q.head, q.s->half)))
         cpu_run(q.s, models * shape->batch * shape->kv_heads, backward_task, &q);
+    cpu_rotary(q.s, dqkv, shape, models, -1);
 }

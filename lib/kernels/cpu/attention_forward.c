@@ -170,6 +170,7 @@ void cpu_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const
                         .qkv = (char *)qkv,
                         .lse = (float *)lse};
     q.groups = cpu_pieces(q.head.blocks, GROUP);
+    cpu_rotary(q.s, qkv, shape, models, 1);
     if (cpu_reserve(q.s, 0, forward_bytes(&q.head, q.s->half)))
         cpu_run(q.s, models * shape->batch * shape->heads * q.groups, forward_task, &q);
 }

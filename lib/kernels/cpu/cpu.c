@@ -263,11 +263,11 @@ static const struct kernels kernels = {
     .matmul_backward_weight = cpu_matmul_backward_weight,
     .swiglu_forward = cpu_swiglu_forward,
     .swiglu_backward = cpu_swiglu_backward,
-    .rotary = cpu_rotary,
     .attention_forward = cpu_attention_forward,
     .attention_backward = cpu_attention_backward,
     .classifier = cpu_classifier,
     .convert = cpu_convert,
     .sum_squares = cpu_sum_squares,
+    .clip_scale = cpu_clip_scale,
     .adamw = cpu_adamw,
 };

@@ -82,11 +82,13 @@ struct cpu_scratch {
 struct cpu_scratch cpu_norm_scratch(const struct kernel_limits *l);
 struct cpu_scratch cpu_attention_scratch(const struct kernel_limits *l, bool half);
 struct cpu_scratch cpu_classifier_scratch(const struct kernel_limits *l, bool half);
-struct cpu_scratch cpu_sum_squares_scratch(size_t n);
 
 // dw_g += dy[g]^T x[g] as in matmul_backward_weight, rows of dy lying dy_width elements apart.
 void cpu_add_weight_products(struct cpu *s, const struct kernel_models *m, void *dw, void *dy, size_t dy_width,
                              void *x, int rows, int in, int out);
+
+// Turn q and k of qkv (or of its gradient) in place; direction +1 forward, -1 backward (the inverse rotation).
+void cpu_rotary(struct cpu *s, dptr qkv, const struct attention_shape *shape, int models, int direction);
 
 // The operations, as in kernels.h.
 void cpu_embed_forward(struct device *d, const struct kernel_models *m, dptr x, dptr table, dptr tokens, int rows,
@@ -107,8 +109,6 @@ void cpu_matmul_backward_weight(struct device *d, const struct kernel_models *m,
                                 int rows, int in, int out);
 void cpu_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
 void cpu_swiglu_backward(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
-void cpu_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                int direction);
 void cpu_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                            int models);
 void cpu_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
@@ -116,7 +116,9 @@ void cpu_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dp
 void cpu_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
                     dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 void cpu_convert(struct device *d, dptr to, dptr from, size_t n);
-void cpu_sum_squares(struct device *d, dptr out, dptr x, size_t n);
-void cpu_adamw(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);
+void cpu_sum_squares(struct device *d, const struct kernel_models *m, dptr out, dptr x, size_t n);
+void cpu_clip_scale(struct device *d, const struct kernel_models *m, dptr scale, dptr sums, double most);
+void cpu_adamw(struct device *d, const struct kernel_models *models, const struct adamw *a, dptr scale, dptr p,
+               dptr g, dptr m, dptr v, dptr copy, size_t n);
 
 #endif

@@ -1,4 +1,4 @@
-// Operations without reuse: SwiGLU, conversion, AdamW, the sum of squares.
+// Operations without reuse: SwiGLU, conversion, the sum of squares, AdamW.
 #include "cpu.h"
 #include "simd.h"
 
@@ -95,17 +95,19 @@ void cpu_convert(struct device *d, dptr to, dptr from, size_t n) {
 
 struct squares {
     const float *x;
-    double *part;
-    size_t n;
+    double *part; // [models, parts]
+    size_t n, stride;
+    int parts; // of a model
 };
 
 static void squares_task(void *context, int i, int thread) {
     (void)thread;
     const struct squares *q = context;
-    size_t first = (size_t)i * CHUNK, last = cpu_least(first + CHUNK, q->n);
+    const float *values = q->x + (size_t)(i / q->parts) * q->stride;
+    size_t first = (size_t)(i % q->parts) * CHUNK, last = cpu_least(first + CHUNK, q->n);
     v8d low = {0}, high = {0};
     for (size_t j = first; j < last; j += 16) {
-        v16 x = v16_load_n(q->x + j, (int)cpu_least(16, last - j));
+        v16 x = v16_load_n(values + j, (int)cpu_least(16, last - j));
         typedef float v8 __attribute__((vector_size(32)));
         v8 part[2];
         memcpy(part, &x, sizeof x);
@@ -120,21 +122,32 @@ static void squares_task(void *context, int i, int thread) {
     q->part[i] = sum;
 }
 
-struct cpu_scratch cpu_sum_squares_scratch(size_t n) {
-    return (struct cpu_scratch){.shared = (size_t)cpu_pieces(n, CHUNK) * sizeof(double)};
+void cpu_sum_squares(struct device *d, const struct kernel_models *m, dptr out, dptr x, size_t n) {
+    struct cpu *s = cpu_of(d);
+    int parts = cpu_pieces(n, CHUNK);
+    if (!cpu_reserve(s, (size_t)m->count * (size_t)parts * sizeof(double), 0))
+        return;
+    struct squares q = {.x = (const float *)x, .part = s->shared, .n = n, .stride = m->stride, .parts = parts};
+    cpu_run(s, m->count * parts, squares_task, &q);
+    for (int g = 0; g < m->count; g++) {
+        double sum = 0;
+        for (int i = 0; i < parts; i++)
+            sum += q.part[g * parts + i];
+        memcpy(dptr_at(out, (size_t)g * sizeof sum), &sum, sizeof sum);
+    }
 }
 
-void cpu_sum_squares(struct device *d, dptr out, dptr x, size_t n) {
-    struct cpu *s = cpu_of(d);
-    if (!cpu_reserve(s, cpu_sum_squares_scratch(n).shared, 0))
-        return;
-    struct squares q = {.x = (const float *)x, .part = s->shared, .n = n};
-    int parts = cpu_pieces(n, CHUNK);
-    cpu_run(s, parts, squares_task, &q);
-    double sum = 0;
-    for (int i = 0; i < parts; i++)
-        sum += q.part[i];
-    memcpy(out, &sum, sizeof sum);
+void cpu_clip_scale(struct device *d, const struct kernel_models *m, dptr scale, dptr sums, double most) {
+    (void)d;
+    float *to = (float *)scale;
+    const double *sum = (const double *)sums;
+    bool finite = true;
+    for (int g = 0; g < m->count; g++)
+        finite = finite && isfinite(sum[g]);
+    for (int g = 0; g < m->count; g++) {
+        double norm = sqrt(sum[g]);
+        to[g] = !finite ? NAN : most > 0 && norm > most ? (float)(most / (norm + 1e-6)) : 1.0f;
+    }
 }
 
 // ---- AdamW ----
@@ -144,10 +157,12 @@ void cpu_sum_squares(struct device *d, dptr out, dptr x, size_t n) {
 struct update {
     struct cpu *s;
     const struct adamw *a;
+    const float *scale;
     float *p, *m, *v;
     const float *g;
     void *copy;
-    size_t n;
+    size_t n, stride;
+    int pieces;                 // of a model
     float correct_m, correct_v; // 1 / (1 - b1^t), 1 / (1 - b2^t)
 };
 
@@ -161,15 +176,16 @@ static INLINE v16 v16_sqrt(v16 x) {
 #endif
 }
 
-static INLINE void update_range(const struct update *q, size_t first, size_t last, bool half) {
+static INLINE void update_range(const struct update *q, size_t first, size_t last, float scale, float decay,
+                                bool half) {
     const struct adamw a = *q->a;
     for (size_t j = first; j < last; j += 16) {
         int n = (int)cpu_least(16, last - j);
-        v16 p = v16_load_n(q->p + j, n), g = v16_load_n(q->g + j, n) * a.scale;
+        v16 p = v16_load_n(q->p + j, n), g = v16_load_n(q->g + j, n) * scale;
         v16 m = a.beta1 * v16_load_n(q->m + j, n) + (1.0f - a.beta1) * g;
         v16 v = a.beta2 * v16_load_n(q->v + j, n) + (1.0f - a.beta2) * g * g;
         v16 step = m * q->correct_m / (v16_sqrt(v * q->correct_v) + a.epsilon);
-        p -= a.rate * (step + a.decay * p);
+        p -= a.rate * (step + decay * p);
         v16_store_n(q->p + j, p, n);
         v16_store_n(q->m + j, m, n);
         v16_store_n(q->v + j, v, n);
@@ -181,23 +197,35 @@ static INLINE void update_range(const struct update *q, size_t first, size_t las
 static void update_task(void *context, int i, int thread) {
     (void)thread;
     const struct update *q = context;
-    size_t first = (size_t)i * CHUNK, last = cpu_least(first + CHUNK, q->n);
-    if (q->s->half)
-        update_range(q, first, last, true);
-    else
-        update_range(q, first, last, false);
+    size_t model = (size_t)(i / q->pieces), at = model * q->stride;
+    size_t first = (size_t)(i % q->pieces) * CHUNK, last = cpu_least(first + CHUNK, q->n);
+    size_t middle = q->a->decayed < first ? first : cpu_least(q->a->decayed, last);
+    float scale = q->scale[model], decay = q->a->decay;
+    if (isnan(scale))
+        return;
+    if (q->s->half) {
+        update_range(q, at + first, at + middle, scale, decay, true);
+        update_range(q, at + middle, at + last, scale, 0, true);
+    } else {
+        update_range(q, at + first, at + middle, scale, decay, false);
+        update_range(q, at + middle, at + last, scale, 0, false);
+    }
 }
 
-void cpu_adamw(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n) {
+void cpu_adamw(struct device *d, const struct kernel_models *models, const struct adamw *a, dptr scale, dptr p,
+               dptr g, dptr m, dptr v, dptr copy, size_t n) {
     struct update q = {.s = cpu_of(d),
                        .a = a,
+                       .scale = (const float *)scale,
                        .p = (float *)p,
                        .g = (const float *)g,
                        .m = (float *)m,
                        .v = (float *)v,
                        .copy = copy == p ? NULL : copy,
                        .n = n,
+                       .stride = models->stride,
+                       .pieces = cpu_pieces(n, CHUNK),
                        .correct_m = (float)(1.0 / (1.0 - pow(a->beta1, (double)a->step))),
                        .correct_v = (float)(1.0 / (1.0 - pow(a->beta2, (double)a->step)))};
-    cpu_run(q.s, cpu_pieces(n, CHUNK), update_task, &q);
+    cpu_run(q.s, models->count * q.pieces, update_task, &q);
 }

@@ -91,9 +91,8 @@ static bool make_turns(struct cpu *s, float theta, int length, int size) {
     return true;
 }
 
-void cpu_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                int direction) {
-    struct rotary q = {.s = cpu_of(d),
+void cpu_rotary(struct cpu *s, dptr qkv, const struct attention_shape *shape, int models, int direction) {
+    struct rotary q = {.s = s,
                        .qkv = qkv,
                        .rows = (size_t)models * (size_t)shape->batch * (size_t)shape->length,
                        .width = (size_t)(shape->heads + 2 * shape->kv_heads) * (size_t)shape->head_size,
@@ -101,6 +100,6 @@ void cpu_rotary(struct device *d, dptr qkv, const struct attention_shape *shape,
                        .half_size = (size_t)shape->head_size / 2,
                        .length = (size_t)shape->length,
                        .sign = (float)direction};
-    if (q.rows > 0 && make_turns(q.s, theta, shape->length, shape->head_size))
-        cpu_run(q.s, cpu_pieces(q.rows, ROWS), rotary_task, &q);
+    if (shape->theta > 0 && q.rows > 0 && make_turns(s, shape->theta, shape->length, shape->head_size))
+        cpu_run(s, cpu_pieces(q.rows, ROWS), rotary_task, &q);
 }

@@ -13,45 +13,9 @@
 // fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds in order.
 #include "attention.cuh"
 #include "attention_float.cuh"
+#include "attention_numbers.cuh"
 
-// ---- in front: what queries need ----
-
-enum { NUMBERS_THREADS = 256, GRID_MOST = 65535 };
-
-// LANES neighbouring threads a row of a head, 8 elements each. Floor: out and dout read once. Deterministic: a
-// row's sum has one tree.
-template <typename T, int LANES>
-__global__ void __launch_bounds__(NUMBERS_THREADS)
-    attention_numbers(query_numbers *numbers, const T *out, const T *dout, const float *lse, attention_sizes z,
-                      int padded, float unit) {
-    const unsigned index = blockIdx.x * (NUMBERS_THREADS / LANES) + threadIdx.x / LANES; // [G B][padded][A]
-    const int column = (int)threadIdx.x % LANES * 8, head = (int)(index % (unsigned)z.heads);
-    const int row = (int)(index / (unsigned)z.heads % (unsigned)padded);
-    const int64_t sequence = index / (unsigned)z.heads / (unsigned)padded;
-    float sum = 0;
-    if (sequence < z.sequences && row < z.length && column < z.size) {
-        const int64_t at = ((sequence * z.length + row) * z.heads + head) * z.size + column;
-        constexpr int piece = elements_of_16<T>;
-#pragma unroll
-        for (int i = 0; i < 8; i += piece) {
-            float x[piece], y[piece];
-            load<T, piece>(x, out + at + i);
-            load<T, piece>(y, dout + at + i);
-#pragma unroll
-            for (int j = 0; j < piece; j++)
-                sum = fmaf(x[j], y[j], sum);
-        }
-    }
-#pragma unroll
-    for (int mask = LANES / 2; mask > 0; mask /= 2)
-        sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-    if (sequence < z.sequences && column == 0) {
-        query_numbers n = {INFINITY, 0};
-        if (row < z.length)
-            n = {lse[(sequence * z.heads + head) * z.length + row] * unit, sum};
-        numbers[(sequence * z.heads + head) * padded + row] = n;
-    }
-}
+enum { GRID_MOST = 65535 };
 
 // ---- bfloat16 ----
 
@@ -78,19 +42,27 @@ struct backward_arrays {
     bf16 *dqkv;
     const bf16 *dout, *qkv;
     const query_numbers *numbers;
+    const float *turns;                  // the table of the rotary positions, or NULL
     float *dq;                           // [G B, A][P][tiles of queries][DQ_FLOATS]
     int splits, split_bits, query_tiles; // splits: a power of two
 };
 
-// A thread's part of a tile of dq, rounded, to its place in dqkv.
+// The first column of either half that a warp has of dq.
+template <int D> __device__ __forceinline__ int column_of_warp(int warp) {
+    return D == 8 ? 0 : warp % backward_plan<D>::ACROSS * backward_plan<D>::DN * 4;
+}
+
+// A thread's part of a tile of dq, turned back and rounded, to its place in dqkv.
 template <int D>
 __device__ __forceinline__ void write_dq(const backward_arrays &a, const attention_sizes &z, int sequence,
                                          int head, int tile,
-                                         const float (&dq)[backward_plan<D>::DM][backward_plan<D>::DN][4]) {
+                                         float (&dq)[backward_plan<D>::DM][backward_plan<D>::DN][4]) {
     typedef backward_plan<D> plan;
     const int thread = thread_anew(), warp = thread / 32, lane = thread & 31;
-    const int row = tile * QUERY_TILE + warp / plan::ACROSS * plan::DM * 16 + (lane >> 2);
-    const int column = warp % plan::ACROSS * plan::DN * 8 + (lane & 3) * 2;
+    const int first = tile * QUERY_TILE + warp / plan::ACROSS * plan::DM * 16, row = first + (lane >> 2);
+    if (a.turns)
+        turn_back<D>(dq, turns_of_lane<D>(a.turns, first, column_of_warp<D>(warp), lane));
+    const int column = column_of_warp<D>(warp) + (lane & 3) * 2;
     bf16 *to = a.dqkv + query_offset(z, sequence, row, head) + column;
 #pragma unroll
     for (int m = 0; m < plan::DM; m++)
@@ -98,10 +70,14 @@ __device__ __forceinline__ void write_dq(const backward_arrays &a, const attenti
         for (int half = 0; half < 2; half++)
             if (row + m * 16 + half * 8 < z.length)
 #pragma unroll
-                for (int n = 0; n < plan::DN; n++)
-                    if (column + n * 8 < z.size)
-                        *(uint32_t *)(to + (int64_t)(m * 16 + half * 8) * z.width + n * 8) =
+                for (int n = 0; n < plan::DN; n++) {
+                    constexpr int IN_HALF = (plan::DN + 1) / 2;
+                    const int in_half = n % IN_HALF * 8;
+                    if (D <= 16 || column + in_half < (n < IN_HALF ? z.first : z.size - z.first))
+                        *(uint32_t *)(to + (int64_t)(m * 16 + half * 8) * z.width + in_half +
+                                      (n < IN_HALF ? 0 : z.first)) =
                             pack_bf16(dq[m][n][2 * half] * z.scale, dq[m][n][2 * half + 1] * z.scale);
+                }
 }
 
 // Start copying a tile of queries: rows of q and dout, and their numbers.
@@ -111,10 +87,10 @@ __device__ __forceinline__ void copy_queries(const backward_arrays &a, const att
     typedef backward_plan<D> plan;
     const int row = tile * QUERY_TILE, to = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
     copy_rows<D, QUERY_TILE, plan::THREADS>(to, a.qkv + query_offset(z, sequence, row, head), z.width,
-                                            z.length - row, z.size);
+                                            z.length - row, z);
     copy_rows<D, QUERY_TILE, plan::THREADS>(
         to + plan::QUERY_BYTES, a.dout + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size,
-        z.heads * z.size, z.length - row, z.size);
+        z.heads * z.size, z.length - row, z);
     const int thread = thread_anew();
     if (thread < plan::NUMBERS_BYTES / 16)
         copy_async_16(shared_memory + plan::NUMBERS + turn * plan::NUMBERS_BYTES + thread * 16,
@@ -213,7 +189,7 @@ __device__ __forceinline__ void add_to_dq(float (&dq)[backward_plan<D>::DM][back
     // dS is stored with keys as rows: its transposed 8x8 blocks are the A operand's.
     const int rows = plan::DSCORES + ((lane & 7) + (lane >> 4) * 8) * BACKWARD_DSCORES + ((lane >> 3) & 1) * 16 +
                      warp / plan::ACROSS * plan::DM * 32;
-    const int columns = warp % plan::ACROSS * plan::DN * 16 + lane_b_rows<D>(lane);
+    const int columns = column_of_warp<D>(warp) * 2 + lane_b_halves<D>(lane);
 #pragma unroll 1
     for (int unit = 0; unit < units; unit++) {
         uint32_t a[2][plan::DM][4];
@@ -223,7 +199,7 @@ __device__ __forceinline__ void add_to_dq(float (&dq)[backward_plan<D>::DM][back
             for (int m = 0; m < plan::DM; m++)
                 ldmatrix_x4_transposed(a[half][m],
                                        shared_memory + rows + (unit * 32 + half * 16) * BACKWARD_DSCORES + m * 32);
-        multiply_columns<D, plan::DM, plan::DN>(dq, a, columns + unit * 32 * plan::ROW);
+        multiply_columns<D, plan::DM, plan::DN, true>(dq, a, columns + unit * 32 * plan::ROW);
     }
 }
 
@@ -257,9 +233,9 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
         const int key = tile * BACKWARD_KEYS;
         __syncthreads(); // no one reads the tile before any more
         copy_rows<D, BACKWARD_KEYS, plan::THREADS>(0, a.qkv + key_offset(z, sequence, key, kv), z.width,
-                                                   z.length - key, z.size);
+                                                   z.length - key, z);
         copy_rows<D, BACKWARD_KEYS, plan::THREADS>(
-            plan::VALUES, a.qkv + key_offset(z, sequence, key, kv) + z.values, z.width, z.length - key, z.size);
+            plan::VALUES, a.qkv + key_offset(z, sequence, key, kv) + z.values, z.width, z.length - key, z);
         copy_queries<D>(a, z, sequence, kv * group, 2 * tile, 0);
         float dk[M][D / 8][4], dv[M][D / 8][4];
         clear(dk);
@@ -345,8 +321,10 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
             scales[m][0] = scales[m][1] = z.scale;
         }
         bf16 *to = a.dqkv + key_offset(z, sequence, row, kv);
-        write_rows<D, M>(to + z.values, z.width, z.length - row, z.size, place, dv, ones, thread_anew() & 31);
-        write_rows<D, M>(to, z.width, z.length - row, z.size, place, dk, scales, thread_anew() & 31);
+        write_rows<D, M>(to + z.values, z.width, z.length - row, z, place, dv, ones, thread_anew() & 31);
+        if (a.turns)
+            turn_back<D>(dk, turns_of_lane<D>(a.turns, row, 0, thread_anew() & 31));
+        write_rows<D, M>(to, z.width, z.length - row, z, place, dk, scales, thread_anew() & 31);
     }
 }
 
@@ -378,17 +356,9 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS) add_splits(backward
 struct backward_call {
     struct cuda *s;
     void *dqkv, *dout, *out, *qkv, *lse;
+    const struct attention_shape *shape;
     struct attention_sizes z;
 };
-
-// The size of the kernel that serves a head size.
-static int kernel_size(int size) {
-    static const int sizes[] = {8, 16, 32, 64, 96, 128};
-    int i = 0;
-    while (sizes[i] < size)
-        i++;
-    return sizes[i];
-}
 
 // Blocks that share a head's tiles of keys: enough for one wave of a large chip, by shapes alone.
 static int splits_of(const struct attention_sizes *z) {
@@ -407,18 +377,21 @@ static size_t numbers_bytes(const struct attention_sizes *z) {
     return (size_t)z->sequences * (size_t)z->heads * padded_length(z) * sizeof(query_numbers);
 }
 
+// Numbers, the table of turns, sums of dq.
 static size_t scratch_bytes(const struct attention_sizes *z, bool half) {
     size_t rows = (size_t)z->sequences * (size_t)z->heads * padded_length(z);
-    return numbers_bytes(z) +
+    return numbers_bytes(z) + rotary_table_bytes(z->length, z->size) +
            (half ? rows * (size_t)splits_of(z) * (size_t)kernel_size(z->size) * sizeof(float) : 0);
 }
 
 size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
-    if (!l->train || l->heads == 0)
+    if (l->heads == 0)
         return 0;
-    size_t most = 0;
+    size_t most = rotary_table_bytes(l->length, l->head_size);
+    if (!l->train)
+        return most;
     for (int sequences = 1; sequences <= l->models * l->batch; sequences++) { // fewer of them may be split more
-        struct attention_shape shape = {sequences, l->length, l->heads, l->kv_heads, l->head_size};
+        struct attention_shape shape = {sequences, l->length, l->heads, l->kv_heads, l->head_size, 0};
         struct attention_sizes z = attention_sizes_of(&shape, 1);
         size_t bytes = scratch_bytes(&z, half);
         most = bytes > most ? bytes : most;
@@ -426,12 +399,20 @@ size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
     return most;
 }
 
+// The table of turns, too; returns it (NULL: dq and dk leave as they are).
 template <typename T, int LANES>
-static void take_numbers(const struct backward_call *c, query_numbers *numbers, float unit) {
+static const float *take_numbers(const struct backward_call *c, query_numbers *numbers, float unit) {
     size_t padded = padded_length(&c->z), rows = (size_t)c->z.sequences * padded * (size_t)c->z.heads;
-    struct cuda_grid grid = {dim3(cuda_blocks(rows * LANES, NUMBERS_THREADS)), NUMBERS_THREADS, 0};
+    float *turns = c->shape->theta == 0 || !turned_in_tiles(c->z.size)
+                       ? NULL
+                       : (float *)((char *)numbers + numbers_bytes(&c->z));
+    size_t turned = turns ? rotary_table_bytes(c->z.length, c->z.size) / (8 * sizeof(float)) : 0; // threads
+    struct cuda_grid grid = {dim3(cuda_blocks(rows * LANES > turned ? rows * LANES : turned, NUMBERS_THREADS)),
+                             NUMBERS_THREADS, 0};
     cuda_launch(c->s, "attention backward", attention_numbers<T, LANES>, grid, numbers, (const T *)c->out,
-                (const T *)c->dout, (const float *)c->lse, c->z, (int)padded, unit);
+                (const T *)c->dout, (const float *)c->lse, c->z, (int)padded, unit, turns, (int)turned,
+                kernel_size(c->z.size), rotary_half_turns(c->shape));
+    return turns;
 }
 
 template <int D> static void backward_of_size(const struct backward_call *c) {
@@ -442,25 +423,25 @@ template <int D> static void backward_of_size(const struct backward_call *c) {
         return;
     unsigned heads = (unsigned)(z->sequences * z->heads), kv_heads = (unsigned)(z->sequences * z->kv_heads);
     if (!c->s->half) {
-        take_numbers<float, lanes>(c, numbers, 1);
+        const float *turns = take_numbers<float, lanes>(c, numbers, 1);
         unsigned tiles = cuda_blocks((size_t)z->length, FLOAT_ROWS);
-        size_t rows = 2 * (FLOAT_ROWS + FLOAT_PASSING), floats = rows * (size_t)(z->size + 4);
+        size_t rows = 2 * (FLOAT_ROWS + FLOAT_PASSING), floats = rows * (size_t)(D + 4);
         struct cuda_grid grid = {dim3(kv_heads * tiles), FLOAT_THREADS,
                                  (floats + 2 * FLOAT_ROWS * FLOAT_WEIGHTS) * sizeof(float)};
         cuda_launch(c->s, "attention backward", backward_float<D, true>, grid, (float *)c->dqkv,
-                    (const float *)c->dout, (const float *)c->qkv, numbers, *z, (int)padded_length(z));
+                    (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
         grid.blocks.x = heads * tiles;
         cuda_launch(c->s, "attention backward", backward_float<D, false>, grid, (float *)c->dqkv,
-                    (const float *)c->dout, (const float *)c->qkv, numbers, *z, (int)padded_length(z));
+                    (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
         return;
     }
-    take_numbers<bf16, lanes>(c, numbers, LOG2_E);
     struct backward_arrays a = {};
+    a.turns = take_numbers<bf16, lanes>(c, numbers, LOG2_E);
     a.dqkv = (bf16 *)c->dqkv;
     a.dout = (const bf16 *)c->dout;
     a.qkv = (const bf16 *)c->qkv;
     a.numbers = numbers;
-    a.dq = (float *)((char *)numbers + numbers_bytes(z));
+    a.dq = (float *)((char *)numbers + numbers_bytes(z) + rotary_table_bytes(z->length, z->size));
     a.splits = splits_of(z);
     while (1 << a.split_bits < a.splits)
         a.split_bits++;
@@ -477,7 +458,7 @@ template <int D> static void backward_of_size(const struct backward_call *c) {
 
 void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
                              const struct attention_shape *shape, int models) {
-    struct backward_call c = {cuda_of(d), dqkv, dout, out, qkv, lse, attention_sizes_of(shape, models)};
+    struct backward_call c = {cuda_of(d), dqkv, dout, out, qkv, lse, shape, attention_sizes_of(shape, models)};
     switch (kernel_size(shape->head_size)) {
     case 8:
         backward_of_size<8>(&c);
@@ -497,4 +478,6 @@ void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, d
     default:
         backward_of_size<128>(&c);
     }
+    if (shape->theta != 0 && !turned_in_tiles(shape->head_size))
+        cuda_rotary(c.s, dqkv, NULL, shape, models, 0, shape->heads + shape->kv_heads, -1);
 }

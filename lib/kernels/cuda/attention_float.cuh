@@ -2,7 +2,8 @@
 //
 // A block has 64 rows (queries or keys) against tiles of 32 that pass by, with 128 threads.
 // Thread 8 y + x computes rows y + 16 i (i < 4) against passing rows x + 8 j (j < 4), and of the results that it
-// accumulates columns x + 8 j. Rows take D + 4 floats: 16-byte reads of eight rows touch all banks once.
+// accumulates columns x + 8 j. Rows take D + 4 floats: 16-byte reads of eight rows touch all banks once. A head
+// that is smaller than D has its halves at columns 0 and D / 2, as in attention.cuh.
 #ifndef TACIT_KERNELS_CUDA_ATTENTION_FLOAT_CUH
 #define TACIT_KERNELS_CUDA_ATTENTION_FLOAT_CUH
 
@@ -10,32 +11,34 @@
 
 enum { FLOAT_ROWS = 64, FLOAT_PASSING = 32, FLOAT_THREADS = 128, FLOAT_WEIGHTS = FLOAT_PASSING + 4 };
 
-__device__ __forceinline__ void float_rows(float *to, const float *from, int stride, int count, int rows,
-                                           int size) {
-    for (int i = (int)threadIdx.x; i < count * (size / 4); i += FLOAT_THREADS) {
-        int row = i / (size / 4), column = i % (size / 4) * 4;
+template <int D, int COUNT>
+__device__ __forceinline__ void float_rows(float *to, const float *from, int stride, int rows,
+                                           const attention_sizes &z) {
+    for (int i = (int)threadIdx.x; i < COUNT * (D / 4); i += FLOAT_THREADS) {
+        const int row = i / (D / 4), column = i % (D / 4) * 4;
+        const tile_column at = column_of<D>(column, z);
         elements<float, 4> e = {};
-        if (row < rows)
-            e = *(const elements<float, 4> *)(from + row * stride + column);
-        *(elements<float, 4> *)(to + row * (size + 4) + column) = e;
+        if (row < rows && at.inside)
+            e = *(const elements<float, 4> *)(from + row * stride + at.element);
+        *(elements<float, 4> *)(to + row * (D + 4) + column) = e;
     }
 }
 
 // c[i][j] = row y + 16 i of a times row x + 8 j of b
-__device__ __forceinline__ void float_scores(float c[4][4], const float *a, const float *b, int size, int x,
-                                             int y) {
+template <int D>
+__device__ __forceinline__ void float_scores(float c[4][4], const float *a, const float *b, int x, int y) {
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++)
             c[i][j] = 0;
 #pragma unroll 1
-    for (int d = 0; d < size; d += 4) {
+    for (int d = 0; d < D; d += 4) {
         float u[4][4], v[4][4];
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            load<float, 4>(u[i], a + (y + 16 * i) * (size + 4) + d);
-            load<float, 4>(v[i], b + (x + 8 * i) * (size + 4) + d);
+            load<float, 4>(u[i], a + (y + 16 * i) * (D + 4) + d);
+            load<float, 4>(v[i], b + (x + 8 * i) * (D + 4) + d);
         }
 #pragma unroll
         for (int i = 0; i < 4; i++)
@@ -58,8 +61,8 @@ __device__ __forceinline__ void float_weights(float *to, const float c[4][4], in
 
 // sum[i][j] += weights of row y + 16 i times column x + 8 j of the passing rows
 template <int D>
-__device__ __forceinline__ void float_accumulate(float sum[4][D / 8], const float *weights, const float *b,
-                                                 int size, int x, int y) {
+__device__ __forceinline__ void float_accumulate(float sum[4][D / 8], const float *weights, const float *b, int x,
+                                                 int y) {
 #pragma unroll 1
     for (int k = 0; k < FLOAT_PASSING; k += 4) {
         float w[4][4];
@@ -70,7 +73,7 @@ __device__ __forceinline__ void float_accumulate(float sum[4][D / 8], const floa
         for (int e = 0; e < 4; e++)
 #pragma unroll
             for (int j = 0; j < D / 8; j++) {
-                float v = D == 8 || x + 8 * j < size ? b[(k + e) * (size + 4) + x + 8 * j] : 0;
+                float v = b[(k + e) * (D + 4) + x + 8 * j];
 #pragma unroll
                 for (int i = 0; i < 4; i++)
                     sum[i][j] = fmaf(w[i][e], v, sum[i][j]);
@@ -79,14 +82,38 @@ __device__ __forceinline__ void float_accumulate(float sum[4][D / 8], const floa
 }
 
 template <int D>
-__device__ __forceinline__ void float_write(float *to, int stride, int rows, int size, const float sum[4][D / 8],
-                                            const float factor[4], int x, int y) {
+__device__ __forceinline__ void float_write(float *to, int stride, int rows, const attention_sizes &z,
+                                            const float sum[4][D / 8], const float factor[4], int x, int y) {
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
-        for (int j = 0; j < D / 8; j++)
-            if (y + 16 * i < rows && x + 8 * j < size)
-                to[(y + 16 * i) * stride + x + 8 * j] = sum[i][j] * factor[i];
+        for (int j = 0; j < D / 8; j++) {
+            const tile_column at = column_of<D>(x + 8 * j, z);
+            if (y + 16 * i < rows && at.inside)
+                to[(y + 16 * i) * stride + at.element] = sum[i][j] * factor[i];
+        }
+}
+
+// Turn sums back, as turn_back in attention.cuh; `turns`: the angles of row 0 of 64.
+template <int D>
+__device__ __forceinline__ void float_turn_back(float sum[4][D / 8], const float *turns, int x, int y) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < (D == 8 ? 1 : D / 16); j++) {
+            float turn[2];
+            load<float, 2>(turn, turns + (y + 16 * i) * D + 2 * (D == 8 ? x & 3 : x + 8 * j));
+            float &a = sum[i][j];
+            if constexpr (D == 8) {
+                const float b = __shfl_xor_sync(0xffffffffu, a, 4);
+                a = a * turn[0] + (x & 4 ? -b : b) * turn[1];
+            } else {
+                float &b = sum[i][j + D / 16];
+                const float turned = a * turn[0] + b * turn[1];
+                b = b * turn[0] - a * turn[1];
+                a = turned;
+            }
+        }
 }
 
 // The same in float32 without tensor cores: 64 queries of one head a block, 32 keys at a time (attention.cuh has
@@ -102,20 +129,20 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 2)
     const int head = (int)(blockIdx.x / (unsigned)tiles) % z.heads, kv = head / (z.heads / z.kv_heads);
     const float *keys = qkv + key_offset(z, sequence, 0, kv);
     const float *values = keys + z.values;
-    float *query_tile = (float *)shared_memory, *key_tile = query_tile + FLOAT_ROWS * (z.size + 4);
-    float *value_tile = key_tile + FLOAT_PASSING * (z.size + 4);
-    float *weights = value_tile + FLOAT_PASSING * (z.size + 4);
+    float *query_tile = (float *)shared_memory, *key_tile = query_tile + FLOAT_ROWS * (D + 4);
+    float *value_tile = key_tile + FLOAT_PASSING * (D + 4);
+    float *weights = value_tile + FLOAT_PASSING * (D + 4);
     float sum[4][D / 8] = {}, total[4] = {}, most[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    float_rows(query_tile, qkv + query_offset(z, sequence, first, head), z.width, FLOAT_ROWS, z.length - first,
-               z.size);
+    float_rows<D, FLOAT_ROWS>(query_tile, qkv + query_offset(z, sequence, first, head), z.width, z.length - first,
+                              z);
     const int last = min(first + FLOAT_ROWS, z.length);
     for (int key = 0; key < last; key += FLOAT_PASSING) {
         __syncthreads();
-        float_rows(key_tile, keys + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
-        float_rows(value_tile, values + (int64_t)key * z.width, z.width, FLOAT_PASSING, z.length - key, z.size);
+        float_rows<D, FLOAT_PASSING>(key_tile, keys + (int64_t)key * z.width, z.width, z.length - key, z);
+        float_rows<D, FLOAT_PASSING>(value_tile, values + (int64_t)key * z.width, z.width, z.length - key, z);
         __syncthreads();
         float s[4][4];
-        float_scores(s, query_tile, key_tile, z.size, x, y);
+        float_scores<D>(s, query_tile, key_tile, x, y);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             float highest = most[i];
@@ -141,7 +168,7 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 2)
         }
         float_weights(weights, s, x, y);
         __syncwarp();
-        float_accumulate<D>(sum, weights, value_tile, z.size, x, y);
+        float_accumulate<D>(sum, weights, value_tile, x, y);
     }
     float inverse[4];
 #pragma unroll
@@ -154,7 +181,7 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 2)
             lse[((int64_t)sequence * z.heads + head) * z.length + first + y + 16 * i] = most[i] + logf(total[i]);
     }
     float_write<D>(out + (((int64_t)sequence * z.length + first) * z.heads + head) * z.size, z.heads * z.size,
-                   z.length - first, z.size, sum, inverse, x, y);
+                   z.length - first, z, sum, inverse, x, y);
 }
 
 // 64 rows a block, without tensor cores, as forward_float. KEYS: the rows are keys, queries pass by, and the sums
@@ -163,11 +190,13 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 2)
 template <int D, bool KEYS>
 __global__ void __launch_bounds__(FLOAT_THREADS, 1)
     backward_float(float *dqkv, const float *dout, const float *qkv, const query_numbers *numbers,
-                   attention_sizes z, int padded) {
-    const int x = (int)threadIdx.x % 8, y = (int)threadIdx.x / 8, group = z.heads / z.kv_heads;
+                   const float *turns, attention_sizes z, int padded) {
+    // (Read anew: one register less, which the largest head lacks.)
+    const int x = thread_anew() % 8, y = thread_anew() / 8, group = z.heads / z.kv_heads;
     const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS,
               first = (int)(blockIdx.x % (unsigned)tiles) * FLOAT_ROWS;
-    const int index = (int)(blockIdx.x / (unsigned)tiles), columns = z.size + 4;
+    const int index = (int)(blockIdx.x / (unsigned)tiles);
+    constexpr int columns = D + 4;
     const int sequence = index / (KEYS ? z.kv_heads : z.heads), own = index % (KEYS ? z.kv_heads : z.heads);
     const int kv = KEYS ? own : own / group;
     float *rows = (float *)shared_memory, *rows_2 = rows + FLOAT_ROWS * columns; // q and dout, or k and v
@@ -181,25 +210,25 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 1)
         const float *dout_rows = dout + ((int64_t)sequence * z.length * z.heads + head) * z.size;
         const query_numbers *of_head = numbers + ((int64_t)sequence * z.heads + head) * padded;
         if (KEYS && head == kv * group) {
-            float_rows(rows, key_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
-            float_rows(rows_2, key_rows + (int64_t)first * z.width + z.values, z.width, FLOAT_ROWS,
-                       z.length - first, z.size);
+            float_rows<D, FLOAT_ROWS>(rows, key_rows + (int64_t)first * z.width, z.width, z.length - first, z);
+            float_rows<D, FLOAT_ROWS>(rows_2, key_rows + (int64_t)first * z.width + z.values, z.width,
+                                      z.length - first, z);
         } else if (!KEYS) {
-            float_rows(rows, query_rows + (int64_t)first * z.width, z.width, FLOAT_ROWS, z.length - first, z.size);
-            float_rows(rows_2, dout_rows + (int64_t)first * across, across, FLOAT_ROWS, z.length - first, z.size);
+            float_rows<D, FLOAT_ROWS>(rows, query_rows + (int64_t)first * z.width, z.width, z.length - first, z);
+            float_rows<D, FLOAT_ROWS>(rows_2, dout_rows + (int64_t)first * across, across, z.length - first, z);
         }
         const int end = KEYS ? z.length : min(first + FLOAT_ROWS, z.length);
         for (int at = KEYS ? first : 0; at < end; at += FLOAT_PASSING) {
             __syncthreads();
             const float *from = KEYS ? query_rows : key_rows, *from_2 = KEYS ? dout_rows : key_rows + z.values;
             const int stride_2 = KEYS ? across : z.width;
-            float_rows(passing, from + (int64_t)at * z.width, z.width, FLOAT_PASSING, z.length - at, z.size);
-            float_rows(passing_2, from_2 + (int64_t)at * stride_2, stride_2, FLOAT_PASSING, z.length - at, z.size);
+            float_rows<D, FLOAT_PASSING>(passing, from + (int64_t)at * z.width, z.width, z.length - at, z);
+            float_rows<D, FLOAT_PASSING>(passing_2, from_2 + (int64_t)at * stride_2, stride_2, z.length - at, z);
             __syncthreads();
             float p[4][4], ds[4][4];
-            float_scores(p, rows, passing, z.size, x, y);
+            float_scores<D>(p, rows, passing, x, y);
             __syncwarp(); // the products one after the other: registers would not suffice
-            float_scores(ds, rows_2, passing_2, z.size, x, y);
+            float_scores<D>(ds, rows_2, passing_2, x, y);
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll
@@ -214,16 +243,18 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 1)
             if (KEYS)
                 float_weights(weights, p, x, y);
             __syncwarp();
-            float_accumulate<D>(sum, dscores, passing, z.size, x, y);
+            float_accumulate<D>(sum, dscores, passing, x, y);
             if (KEYS)
-                float_accumulate<D>(sum_2, weights, passing_2, z.size, x, y);
+                float_accumulate<D>(sum_2, weights, passing_2, x, y);
         }
     }
     const float ones[4] = {1, 1, 1, 1}, scales[4] = {z.scale, z.scale, z.scale, z.scale};
+    if (turns)
+        float_turn_back<D>(sum, turns + (int64_t)first * D, x, y);
     float *to = dqkv + (KEYS ? key_offset(z, sequence, first, kv) : query_offset(z, sequence, first, own));
-    float_write<D>(to, z.width, z.length - first, z.size, sum, scales, x, y);
+    float_write<D>(to, z.width, z.length - first, z, sum, scales, x, y);
     if (KEYS)
-        float_write<D>(to + z.values, z.width, z.length - first, z.size, sum_2, ones, x, y);
+        float_write<D>(to + z.values, z.width, z.length - first, z, sum_2, ones, x, y);
 }
 
 #endif

@@ -20,6 +20,7 @@ template <int D> constexpr int forward_blocks = D <= 16 ? 4 : D <= 32 ? 3 : 2;
 #else
 template <int D> constexpr int forward_blocks = D <= 16 ? 4 : D <= 64 ? 3 : 2;
 #endif
+template <int D> constexpr bool forward_turns_keys = D <= 32;
 // Queries stay in registers where the accumulators leave room.
 template <int D> constexpr bool forward_keeps_queries = D < 128;
 template <int D> constexpr int forward_shared = (FORWARD_QUERIES + 4 * FORWARD_KEYS) * row_bytes<D>;
@@ -112,9 +113,13 @@ __device__ __forceinline__ void weigh_keys(forward_rows<D> &r, float (&s)[2][4][
 // D = 8, as long at D = 32, half as long at D = 64. Memory: qkv once, out once (keys and values are read again by
 // S / 128 blocks, from L2: 64 heads are neighbours in the grid). Late queries, with the most keys, come first, so
 // that the chip ends evenly. Deterministic: a row's sums run over keys in order, in one warp.
+//
+// q is turned in shared memory when the block has loaded it, each row by the warp that reads it, while the first
+// keys are under way; with lse it goes to its place in qkv as well. k was turned before, or, where `turn_keys`, is
+// turned in each tile that has come.
 template <int D>
 __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
-    forward_half(bf16 *out, float *lse, const bf16 *qkv, attention_sizes z) {
+    forward_half(bf16 *out, float *lse, bf16 *qkv, const float *turns, bool turn_keys, attention_sizes z) {
     constexpr int row_size = row_bytes<D>, tile_bytes = FORWARD_KEYS * row_size;
     const int warp = same_in_warp((int)threadIdx.x / 32), lane = (int)threadIdx.x % 32;
     const int index = (int)(blockIdx.z * FORWARD_HEADS + blockIdx.x); // of the head
@@ -127,28 +132,33 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     constexpr int query_tile = 0, tile = FORWARD_QUERIES * row_size;
 
     copy_rows<D, FORWARD_QUERIES, FORWARD_THREADS>(query_tile, qkv + query_offset(z, sequence, first, head),
-                                                   z.width, z.length - first, z.size);
-    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile, keys, z.width, z.length, z.size);
-    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile + tile_bytes, keys + z.values, z.width, z.length, z.size);
+                                                   z.width, z.length - first, z);
+    copy_async_commit();
+    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile, keys, z.width, z.length, z);
+    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile + tile_bytes, keys + z.values, z.width, z.length, z);
     copy_async_commit();
 
+    copy_async_wait<1>();
+    __syncthreads(); // queries have come
+    if (turns && row < z.length)
+        turn_rows<D, 32, 32>(query_tile + warp * 32 * row_size, turns + (int64_t)row * D, thread_anew() & 31,
+                             lse ? qkv + query_offset(z, sequence, row, head) : NULL, z.width, z.length - row, z);
+    __syncwarp();
+    const int queries = query_tile + warp * 32 * row_size + lane_a<D>(lane);
+    uint32_t query[forward_keeps_queries<D> ? steps_of<D> : 1][2][4];
+    if (forward_keeps_queries<D>) {
+#pragma unroll
+        for (int k = 0; k < steps_of<D>; k++)
+#pragma unroll
+            for (int m = 0; m < 2; m++)
+                load_a<D>(query[k][m], queries, m, k);
+    }
     forward_rows<D> r;
     clear(r.out);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         r.sum[i / 2][i % 2] = 0;
         r.reference[i / 2][i % 2] = -INFINITY;
-    }
-    const int queries = query_tile + warp * 32 * row_size + lane_a<D>(lane);
-    uint32_t query[forward_keeps_queries<D> ? steps_of<D> : 1][2][4];
-    if (forward_keeps_queries<D>) {
-        copy_async_wait<0>();
-        __syncthreads();
-#pragma unroll
-        for (int k = 0; k < steps_of<D>; k++)
-#pragma unroll
-            for (int m = 0; m < 2; m++)
-                load_a<D>(query[k][m], queries, m, k);
     }
     const int last = min(first + FORWARD_QUERIES, z.length); // keys from here on are of no use to this block
     for (int key = 0; key < last; key += FORWARD_KEYS) {
@@ -159,9 +169,14 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
         if (key + FORWARD_KEYS < last) {
             const int next = tile + (turn ^ 1) * 2 * tile_bytes, rest = z.length - key - FORWARD_KEYS;
             keys += (int64_t)FORWARD_KEYS * z.width;
-            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next, keys, z.width, rest, z.size);
-            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next + tile_bytes, keys + z.values, z.width, rest, z.size);
+            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next, keys, z.width, rest, z);
+            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next + tile_bytes, keys + z.values, z.width, rest, z);
             copy_async_commit();
+        }
+        if (forward_turns_keys<D> && turn_keys) {
+            turn_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile + turn * 2 * tile_bytes, turns + (int64_t)key * D,
+                                                        (int)threadIdx.x, NULL, 0, 0, z);
+            __syncthreads();
         }
 #pragma unroll 1
         for (int unit = 0; unit < FORWARD_KEYS; unit += FORWARD_UNIT) {
@@ -198,7 +213,7 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
                 lse[(int64_t)index * z.length + at] = r.reference[m][half] * LN_2 + logf(sum);
         }
     write_rows<D, 2>(out + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size, z.heads * z.size,
-                     z.length - row, z.size, query_tile + warp * 32 * row_size, r.out, inverse, lane);
+                     z.length - row, z, query_tile + warp * 32 * row_size, r.out, inverse, lane);
 }
 
 // ---- the operation ----
@@ -206,8 +221,36 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
 struct forward_call {
     struct cuda *s;
     void *out, *lse, *qkv;
+    const float *turns;
+    bool turn_keys; // in each block
     struct attention_sizes z;
 };
+
+// Turning keys where they are used pays where few blocks use a key: a pair costs about 12 instructions each time,
+// 0.4 ps of an H100, against 8 bytes of memory traffic, 2.4 ps, or 1 from L2. In training they have to be written
+// turned anyway. The shape alone decides, and the bytes are the same.
+static bool few_blocks(const struct attention_sizes *z) {
+    int64_t tiles = (z->length + FORWARD_QUERIES - 1) / FORWARD_QUERIES;
+    return z->size <= 32 && (tiles + 1) * (z->heads / z->kv_heads) <= 4; // twice the blocks of a key
+}
+
+// Turns what the kernel does not: keys; in float32, or where a head cannot be turned in tiles, queries too. False
+// where scratch is short.
+static bool turn(struct forward_call *c, const struct attention_shape *shape, int models) {
+    if (shape->theta == 0)
+        return true;
+    float *turns = (float *)cuda_scratch(c->s, rotary_table_bytes(shape->length, shape->head_size));
+    if (!turns)
+        return false;
+    if (!c->s->half || !turned_in_tiles(shape->head_size)) {
+        cuda_rotary(c->s, c->qkv, turns, shape, models, 0, shape->heads + shape->kv_heads, 1);
+        return true;
+    }
+    c->turns = turns;
+    c->turn_keys = !c->lse && few_blocks(&c->z);
+    cuda_rotary(c->s, c->qkv, turns, shape, models, shape->heads, c->turn_keys ? 0 : shape->kv_heads, 1);
+    return true;
+}
 
 template <int D> static void forward_of_size(const struct forward_call *c) {
     size_t heads = (size_t)c->z.sequences * (size_t)c->z.heads, length = (size_t)c->z.length;
@@ -216,9 +259,9 @@ template <int D> static void forward_of_size(const struct forward_call *c) {
                                       cuda_blocks(length, FORWARD_QUERIES), cuda_blocks(heads, FORWARD_HEADS)),
                                  FORWARD_THREADS, forward_shared<D>};
         cuda_launch(c->s, "attention forward", forward_half<D>, grid, (bf16 *)c->out, (float *)c->lse,
-                    (const bf16 *)c->qkv, c->z);
+                    (bf16 *)c->qkv, c->turns, c->turn_keys, c->z);
     } else {
-        size_t floats = (FLOAT_ROWS + 2 * FLOAT_PASSING) * (size_t)(c->z.size + 4) + FLOAT_ROWS * FLOAT_WEIGHTS;
+        size_t floats = (FLOAT_ROWS + 2 * FLOAT_PASSING) * (size_t)(D + 4) + FLOAT_ROWS * FLOAT_WEIGHTS;
         struct cuda_grid grid = {dim3((unsigned)heads * cuda_blocks(length, FLOAT_ROWS)), FLOAT_THREADS,
                                  floats * sizeof(float)};
         cuda_launch(c->s, "attention forward", forward_float<D>, grid, (float *)c->out, (float *)c->lse,
@@ -228,17 +271,26 @@ template <int D> static void forward_of_size(const struct forward_call *c) {
 
 void cuda_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                             int models) {
-    struct forward_call c = {cuda_of(d), out, lse, qkv, attention_sizes_of(shape, models)};
-    if (c.z.size <= 8)
+    struct forward_call c = {cuda_of(d), out, lse, qkv, NULL, false, attention_sizes_of(shape, models)};
+    if (!turn(&c, shape, models))
+        return;
+    switch (kernel_size(shape->head_size)) {
+    case 8:
         forward_of_size<8>(&c);
-    else if (c.z.size <= 16)
+        break;
+    case 16:
         forward_of_size<16>(&c);
-    else if (c.z.size <= 32)
+        break;
+    case 32:
         forward_of_size<32>(&c);
-    else if (c.z.size <= 64)
+        break;
+    case 64:
         forward_of_size<64>(&c);
-    else if (c.z.size <= 96)
+        break;
+    case 96:
         forward_of_size<96>(&c);
-    else
+        break;
+    default:
         forward_of_size<128>(&c);
+    }
 }

@@ -6,7 +6,7 @@
 // Logits are float32 because log-probs are what models are mixed by: in bfloat16 a logit of 16 is off by up to
 // 1/16, and so would be every log-prob; the 4 bytes more per logit (of 14: written 4, read 4, gradient 2 written
 // and 2 x 2 read) are the price. All sizes follow from the shapes of one model, so G models give G models' bytes.
-// Small models are scored without logits in memory (classifier_score.cu).
+// Small models have no logits in memory (classifier_score.cu, classifier_train.cu).
 #include "cuda.cuh"
 #include "ptx.cuh"
 
@@ -222,16 +222,18 @@ static struct chunks choose_chunks(size_t models, size_t rows, size_t hidden, si
     size_t number = (rows + chunk - 1) / chunk, whole = least(rows, chunk) * line;
     // equal chunks, up to the tile
     c.rows = least(rows, ((rows + number - 1) / number + ROW_MULTIPLE - 1) / ROW_MULTIPLE * ROW_MULTIPLE);
-    c.models = least(models, most(CACHE_BYTES / (c.rows * line), 1));
-    c.bytes = least(models * whole, most(CACHE_BYTES, whole));
+    size_t room = whole > CACHE_BYTES ? MOST_BYTES : CACHE_BYTES; // models of many rows go through memory anyway
+    c.models = least(models, most(room / (c.rows * line), 1));
+    c.bytes = least(models * whole, most(room, whole));
     return c;
 }
 
 size_t cuda_classifier_scratch(const struct kernel_limits *l, bool half) {
-    (void)half; // gradients lie where the logits were
-    return choose_chunks((size_t)l->models, (size_t)l->batch * (size_t)l->length, (size_t)l->hidden,
-                         (size_t)l->vocab, l->train)
-        .bytes;
+    size_t models = (size_t)l->models, rows = (size_t)l->batch * (size_t)l->length;
+    size_t hidden = (size_t)l->hidden, vocab = (size_t)l->vocab;
+    if (cuda_classifier_small(half, l->hidden))
+        return l->train ? cuda_classifier_train_scratch(models, rows, hidden, vocab) : 0;
+    return choose_chunks(models, rows, hidden, vocab, l->train).bytes;
 }
 
 // What one chunk needs: `models` models from the pointers on, rows [first, first + rows) of each.
@@ -307,7 +309,8 @@ void cuda_classifier(struct device *d, const struct kernel_models *m, dptr logpr
     struct cuda *s = cuda_of(d);
     if (rows == 0 || m->count == 0)
         return;
-    if (!dx && cuda_classifier_score(s, m, logprob, x, w, targets, rows, hidden, vocab))
+    if (dx ? cuda_classifier_train(s, m, logprob, dx, dw, x, w, targets, scale, rows, hidden, vocab)
+           : cuda_classifier_score(s, m, logprob, x, w, targets, rows, hidden, vocab))
         return;
     size_t all = (size_t)rows, models = (size_t)m->count, size = cuda_element(s);
     struct chunks c = choose_chunks(models, all, (size_t)hidden, (size_t)vocab, dx != NULL);

@@ -5,18 +5,11 @@
 // keeps 128 rows of x as fragments of the tensor cores, the weights pass by in tiles of 64 vocabulary entries, and
 // each row carries the maximum and the sum of exponentials of what it has seen. One order for every sum, which the
 // shape of one model decides: the same bytes for G models at once and one by one.
-#include "cuda.cuh"
-#include "ptx.cuh"
+#include "classifier.cuh"
 
 #include <math.h>
 
-enum {
-    THREADS = 128,
-    ROWS = 128, // of a block, 32 a warp
-    COLUMNS = 64,
-    STAGES = 3,
-    MOST_HIDDEN = 128,
-};
+enum { STAGES = 3 };
 
 struct score {
     float *logprob;
@@ -26,32 +19,12 @@ struct score {
     uint32_t rows, hidden, vocab;
 };
 
-// Elements between rows in shared memory: 16 bytes more than the row, so that the 8 rows of a block of ldmatrix
-// lie in different banks.
-template <int STEPS> constexpr int pitch = STEPS * 16 + 8;
-
-// Rows [first, first + COUNT) of a [rows, hidden] matrix; zeros behind its last row and column.
-template <int STEPS, int COUNT>
-__device__ __forceinline__ void copy_rows(bf16 *shared, const bf16 *matrix, uint32_t first, uint32_t rows,
-                                          uint32_t hidden) {
-#pragma unroll
-    for (int k = 0; k < COUNT * STEPS * 2 / THREADS; k++) {
-        uint32_t i = threadIdx.x + k * THREADS, row = i / (STEPS * 2), column = i % (STEPS * 2) * 8;
-        bool valid = first + row < rows && column < hidden;
-        copy_async_16(shared + row * pitch<STEPS> + column,
-                      valid ? matrix + (size_t)(first + row) * hidden + column : matrix, valid);
-    }
-}
-
 // What a row has seen, in units of log 2: `most` is the largest logit times log2 e as rounded in float32, and
 // `sum` and the log-prob both use that very number, so its rounding cancels.
 struct seen {
     float most, sum, at_target;
     uint32_t target;
 };
-
-#define LOG2_E 1.44269504088896341f
-#define LEAST_LOGIT -2e38f // less than any logit that means something; -Inf would make NaN of the first difference
 
 // One row's logits of columns base + {0, 1, 8, 9, 16, 17, 24, 25}
 __device__ __forceinline__ void see(struct seen &s, const float z[8], uint32_t base) {
@@ -78,21 +51,18 @@ __device__ __forceinline__ void see(struct seen &s, const float z[8], uint32_t b
 // of A in 8 STEPS registers; 32 columns of logits at a time in 32 more. Floor: 2 R V H operations of the tensor
 // cores, and R V exponentials at 16 a cycle and processor: at H = 96, 8 cycles for 128 logits beside 6 to 12 of
 // the tensor cores, in different warps. From memory x once; from L2 the weights once for every 128 rows.
-template <int STEPS> __global__ void __launch_bounds__(THREADS, 3) score_rows(struct score q) {
+template <int STEPS> __global__ void __launch_bounds__(SMALL_THREADS, 3) score_rows(struct score q) {
     bf16 *shared = (bf16 *)shared_memory;
-    uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.x * ROWS;
+    uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.x * SMALL_ROWS;
     const bf16 *w = q.w + blockIdx.y * q.stride;
-    uint32_t a[2][STEPS][4];
-    copy_rows<STEPS, ROWS>(shared, q.x + (size_t)blockIdx.y * q.rows * q.hidden, first, q.rows, q.hidden);
+    uint32_t a[STEPS][2][4];
+    copy_rows<STEPS, SMALL_ROWS>(shared, q.x + (size_t)blockIdx.y * q.rows * q.hidden, first, q.rows, q.hidden);
     copy_async_commit();
     copy_async_wait<0>();
     __syncthreads();
 #pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int k = 0; k < STEPS; k++)
-            ldmatrix_x4(a[m][k],
-                        shared + (warp * 32 + m * 16 + lane % 16) * pitch<STEPS> + k * 16 + lane / 16 * 8);
+    for (int k = 0; k < STEPS; k++)
+        load_own<STEPS>(a[k], shared + warp * 32 * pitch<STEPS>, k);
     __syncthreads();        // the tiles overwrite x
     struct seen seen[2][2]; // rows r and r + 8 of each fragment
 #pragma unroll
@@ -101,38 +71,28 @@ template <int STEPS> __global__ void __launch_bounds__(THREADS, 3) score_rows(st
         seen[i / 2][i % 2] = {LEAST_LOGIT * LOG2_E, 0, 0,
                               row < q.rows ? q.targets[blockIdx.y * q.token_stride + row] : TARGET_NONE};
     }
-    uint32_t tiles = (q.vocab + COLUMNS - 1) / COLUMNS;
+    uint32_t tiles = (q.vocab + SMALL_TILE - 1) / SMALL_TILE;
 #pragma unroll
     for (uint32_t t = 0; t < STAGES - 1; t++) {
-        copy_rows<STEPS, COLUMNS>(shared + t * COLUMNS * pitch<STEPS>, w, t * COLUMNS, q.vocab, q.hidden);
+        copy_rows<STEPS, SMALL_TILE>(shared + t * SMALL_TILE * pitch<STEPS>, w, t * SMALL_TILE, q.vocab, q.hidden);
         copy_async_commit();
     }
     uint32_t stage = 0, next = STAGES - 1;
     for (uint32_t t = 0; t < tiles; t++) {
         copy_async_wait<STAGES - 2>();
         __syncthreads(); // this tile is there, and the one before is read
-        copy_rows<STEPS, COLUMNS>(shared + next * COLUMNS * pitch<STEPS>, w, (t + STAGES - 1) * COLUMNS, q.vocab,
-                                  q.hidden);
+        copy_rows<STEPS, SMALL_TILE>(shared + next * SMALL_TILE * pitch<STEPS>, w, (t + STAGES - 1) * SMALL_TILE,
+                                     q.vocab, q.hidden);
         copy_async_commit();
-        const bf16 *tile = shared + stage * COLUMNS * pitch<STEPS>;
+        const bf16 *tile = shared + stage * SMALL_TILE * pitch<STEPS>;
 #pragma unroll 1
-        for (uint32_t half = 0; half < COLUMNS; half += 32) {
+        for (uint32_t half = 0; half < SMALL_TILE; half += 32) {
             float z[2][4][4] = {};
 #pragma unroll
-            for (int k = 0; k < STEPS; k++) {
-                uint32_t b[2][4];
-#pragma unroll
-                for (int n = 0; n < 2; n++)
-                    ldmatrix_x4(b[n], tile + (half + n * 16 + lane / 16 * 8 + lane % 8) * pitch<STEPS> + k * 16 +
-                                          lane / 8 % 2 * 8);
-#pragma unroll
-                for (int m = 0; m < 2; m++)
-#pragma unroll
-                    for (int n = 0; n < 4; n++)
-                        mma_16x8x16(z[m][n], a[m][k], b[n / 2] + n % 2 * 2);
-            }
-            uint32_t base = t * COLUMNS + half + lane % 4 * 2;
-            bool whole = t * COLUMNS + half + 32 <= q.vocab;
+            for (int k = 0; k < STEPS; k++)
+                add_scores<STEPS>(z, a[k], tile + half * pitch<STEPS>, k);
+            uint32_t base = t * SMALL_TILE + half + lane % 4 * 2;
+            bool whole = t * SMALL_TILE + half + 32 <= q.vocab;
 #pragma unroll
             for (int m = 0; m < 2; m++)
 #pragma unroll
@@ -172,16 +132,15 @@ template <int STEPS> __global__ void __launch_bounds__(THREADS, 3) score_rows(st
 }
 
 template <int STEPS> static void run(struct cuda *s, const struct score *q, unsigned models) {
-    static_assert(ROWS <= STAGES * COLUMNS, "x passes through the tiles' memory");
-    struct cuda_grid grid = {dim3(cuda_blocks(q->rows, ROWS), models), THREADS,
-                             (size_t)STAGES * COLUMNS * pitch<STEPS> * sizeof(bf16)};
+    static_assert((int)SMALL_ROWS <= STAGES * (int)SMALL_TILE, "x passes through the tiles' memory");
+    struct cuda_grid grid = {dim3(cuda_blocks(q->rows, SMALL_ROWS), models), SMALL_THREADS,
+                             (size_t)STAGES * SMALL_TILE * pitch<STEPS> * sizeof(bf16)};
     cuda_launch(s, "log-softmax", score_rows<STEPS>, grid, *q);
 }
 
 bool cuda_classifier_score(struct cuda *s, const struct kernel_models *m, dptr logprob, dptr x, dptr w,
                            dptr targets, int rows, int hidden, int vocab) {
-    if (!s->half || hidden > MOST_HIDDEN || hidden % 8 != 0 || m->stride % 8 != 0 || !cuda_aligned(x) ||
-        !cuda_aligned(w))
+    if (!cuda_classifier_small(s->half, hidden) || m->stride % 8 != 0 || !cuda_aligned(x) || !cuda_aligned(w))
         return false;
     struct score q = {(float *)logprob, (const bf16 *)x, (const bf16 *)w, (const uint32_t *)targets,
                       m->stride,        m->token_stride, (uint32_t)rows,  (uint32_t)hidden,

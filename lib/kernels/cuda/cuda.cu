@@ -304,12 +304,12 @@ static const struct kernels *operations() {
     k.matmul_backward_weight = cuda_matmul_backward_weight;
     k.swiglu_forward = cuda_swiglu_forward;
     k.swiglu_backward = cuda_swiglu_backward;
-    k.rotary = cuda_rotary;
     k.attention_forward = cuda_attention_forward;
     k.attention_backward = cuda_attention_backward;
     k.classifier = cuda_classifier;
     k.convert = cuda_convert;
     k.sum_squares = cuda_sum_squares;
+    k.clip_scale = cuda_clip_scale;
     k.adamw = cuda_adamw;
     return &k;
 }

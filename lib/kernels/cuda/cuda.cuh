@@ -123,12 +123,18 @@ void cuda_matmul_close(struct cuda *s);
 size_t cuda_matmul_workspace(void);
 uint32_t cuda_matmul_digest(const struct cuda *s); // of the tune table's lines for this device; 0: there is none
 
-// ---- classifier_score.cu ----
+// ---- classifier_score.cu, classifier_train.cu ----
 
-// Log-probs without logits in memory: bfloat16, hidden sizes that are multiples of 8 up to 128. False where it is
-// not such a shape, and nothing is done.
+// Without logits in memory: bfloat16, hidden sizes that are multiples of 8 up to 128. False where it is not such a
+// shape (or operands are not aligned), and nothing is done.
+static inline bool cuda_classifier_small(bool half, int hidden) {
+    return half && hidden <= 128 && hidden % 8 == 0;
+}
 bool cuda_classifier_score(struct cuda *s, const struct kernel_models *m, dptr logprob, dptr x, dptr w,
                            dptr targets, int rows, int hidden, int vocab);
+bool cuda_classifier_train(struct cuda *s, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
+                           dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
+size_t cuda_classifier_train_scratch(size_t models, size_t rows, size_t hidden, size_t vocab);
 
 // ---- record.cu ----
 
@@ -157,8 +163,6 @@ void cuda_matmul_backward_weight(struct device *d, const struct kernel_models *m
                                  int rows, int in, int out);
 void cuda_swiglu_forward(struct device *d, dptr y, dptr gate_up, size_t rows, int feed_forward);
 void cuda_swiglu_backward(struct device *d, dptr dgate_up, dptr dy, dptr gate_up, size_t rows, int feed_forward);
-void cuda_rotary(struct device *d, dptr qkv, const struct attention_shape *shape, int models, float theta,
-                 int direction);
 void cuda_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                             int models);
 void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
@@ -166,7 +170,9 @@ void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, d
 void cuda_classifier(struct device *d, const struct kernel_models *m, dptr logprob, dptr dx, dptr dw, dptr x,
                      dptr w, dptr targets, dptr scale, int rows, int hidden, int vocab);
 void cuda_convert(struct device *d, dptr to, dptr from, size_t n);
-void cuda_sum_squares(struct device *d, dptr out, dptr x, size_t n);
-void cuda_adamw(struct device *d, const struct adamw *a, dptr p, dptr g, dptr m, dptr v, dptr copy, size_t n);
+void cuda_sum_squares(struct device *d, const struct kernel_models *m, dptr out, dptr x, size_t n);
+void cuda_clip_scale(struct device *d, const struct kernel_models *m, dptr scale, dptr sums, double most);
+void cuda_adamw(struct device *d, const struct kernel_models *models, const struct adamw *a, dptr scale, dptr p,
+                dptr g, dptr m, dptr v, dptr copy, size_t n);
 
 #endif

@@ -140,7 +140,16 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
                                                           size_t shared);
 
 // Do a task of the stream now or, while the stream is captured, keep it.
-cudaError_t emulate_issue(cudaStream_t stream, std::function<void()> task);
+enum emulate_kind {
+    EMULATE_KERNEL,
+    EMULATE_PRODUCT,
+    EMULATE_COPY,
+    EMULATE_DOWNLOAD,
+    EMULATE_SET,
+    EMULATE_EVENT,
+    EMULATE_KINDS
+};
+cudaError_t emulate_issue(cudaStream_t stream, emulate_kind kind, std::function<void()> task);
 // The same for one grid: body() is the kernel in one thread.
 cudaError_t emulate_launch(const cudaLaunchConfig_t *configuration, const void *kernel,
                            std::function<void()> body);
