@@ -22,10 +22,9 @@
 
 // ---- keys ----
 
-// Bytes to which all rows of an operand are aligned, as far as kernels care. The plan does not depend on where a
-// model lies among others: models lie whole rows apart, or at aligned offsets.
-static uint8_t alignment(const void *p, int64_t ld, int64_t element) {
-    uintptr_t bits = (uintptr_t)p | (uintptr_t)(ld * element) | 16;
+// Bytes to which all rows of an operand, of all models, are aligned, as far as kernels care.
+static uint8_t alignment(const void *p, int64_t ld, int64_t stride, int64_t element) {
+    uintptr_t bits = (uintptr_t)p | (uintptr_t)(ld * element) | (uintptr_t)(stride * element) | 16;
     return (uint8_t)(bits & -bits);
 }
 
@@ -52,10 +51,10 @@ static struct matmul_key key_of(const struct cuda *s, const struct matmul_call *
     key.half_out = s->half && !q->float_out;
     key.add = q->add;
     key.epilogue = (uint8_t)call->epilogue;
-    key.align_a = alignment(call->a, q->lda, size);
-    key.align_b = alignment(call->b, q->ldb, size);
-    key.align_c = alignment(call->c, q->ldc, q->float_out ? 4 : size);
-    key.align_kept = call->kept ? alignment(call->kept, q->ldc, size) : 16;
+    key.align_a = alignment(call->a, q->lda, key.stride_a, size);
+    key.align_b = alignment(call->b, q->ldb, key.stride_b, size);
+    key.align_c = alignment(call->c, q->ldc, key.stride_c, q->float_out ? 4 : size);
+    key.align_kept = call->kept ? alignment(call->kept, q->ldc, key.stride_c, size) : 16;
     return key;
 }
 
