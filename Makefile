@@ -204,7 +204,7 @@ define program_link
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $< $(TOOL_PARTS_LIBRARY) $(LIBRARY) $(LDLIBS_ALL) $(UNIT_LIBS)
 endef
 # The library has its own table of Unicode's classes; utf8proc checks it.
-$(BUILD)/unit/text_pretokenize: UNIT_LIBS := -lutf8proc
+$(BUILD)/unit/text_split: UNIT_LIBS := -lutf8proc
 $(BUILD)/unit/%: $(BUILD)/test/unit/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 	$(program_link)
 $(BUILD)/test/%: $(BUILD)/test/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)

@@ -42,7 +42,7 @@ unit() {
 @test "ppl: bootstrap intervals agree with the normal approximation" { unit ppl_bootstrap; }
 @test "ppl: accuracy equals a direct count, whatever the order" { unit ppl_choices; }
 
-@test "text: words are GPT-2's, and classes are Unicode's" { unit text_pretokenize; }
+@test "text: words are GPT-2's, and classes are Unicode's" { unit text_split; }
 @test "text: ids are Hugging Face's, and any bytes come back" { unit text_encode; }
 @test "text: merges are the most frequent pairs, counted anew" { unit text_learn; }
 @test "stream: what was written is what is read, in any order and through pipes" { unit stream_roundtrip; }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_SLOTS = 1 << 16, CACHE_TEXT = 30, CACHE_IDS = 8 };
+enum { WORDS_AT_ONCE = 256, CACHE_SLOTS = 1 << 16, CACHE_TEXT = 30, CACHE_IDS = 8 };
 
 // 64 bytes: one cache line. A slot holds the latest word that fell on it.
 struct cache_slot {
@@ -148,8 +148,7 @@ static int encode_word(struct encoder *e, const uint8_t *word, size_t size) {
     return code;
 }
 
-static int take_word(void *context, const uint8_t *word, size_t size) {
-    struct encoder *e = context;
+static int take_word(struct encoder *e, const uint8_t *word, size_t size) {
     if (size > CACHE_TEXT)
         return encode_word(e, word, size);
     struct cache_slot *slot = &e->cache[XXH3_64bits(word, size) % CACHE_SLOTS];
@@ -170,5 +169,10 @@ static int take_word(void *context, const uint8_t *word, size_t size) {
 int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids) {
     e->ids = ids;
     int code = buffer_reserve(ids, size); // a guess that saves steps: about four bytes of text to a token
-    return code == OK ? pretokenize_gpt2(text, size, take_word, e) : code;
+    size_t ends[WORDS_AT_ONCE], n, begin = 0;
+    while (code == OK &&
+           (n = split_words(e->vocabulary->scheme.pattern, text, size, begin, ends, WORDS_AT_ONCE)) > 0)
+        for (size_t i = 0; i < n && code == OK; begin = ends[i++])
+            code = take_word(e, text + begin, ends[i] - begin);
+    return code;
 }

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+enum { WORDS_AT_ONCE = 256 };
+
 struct learner {
     struct word_counts words;
     struct progress *progress; // NULL: none
@@ -26,12 +28,13 @@ void learner_free(struct learner *l) {
     free(l);
 }
 
-static int count_word(void *context, const uint8_t *word, size_t size) {
-    return word_counts_add(context, word, size);
-}
-
 int learner_add(struct learner *l, const uint8_t *text, size_t size) {
-    return pretokenize_gpt2(text, size, count_word, &l->words);
+    size_t ends[WORDS_AT_ONCE], n, begin = 0;
+    int code = OK;
+    while (code == OK && (n = split_words(PATTERN_GPT2, text, size, begin, ends, WORDS_AT_ONCE)) > 0)
+        for (size_t i = 0; i < n && code == OK; begin = ends[i++])
+            code = word_counts_add(&l->words, text + begin, ends[i] - begin);
+    return code;
 }
 
 uint32_t learner_words(const struct learner *l) {

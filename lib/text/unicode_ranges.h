@@ -1,5 +1,5 @@
 // Letters, numbers and white space of Unicode 16.0 as ranges {first, last, class}, ascending.
-// Written by test/golden/tokenizer/unicode.py; included by pretokenize.c alone.
+// Written by test/golden/tokenizer/unicode.py; included by split.c alone.
 // clang-format off
 {0x9, 0xd, S}, {0x20, 0x20, S}, {0x30, 0x39, N}, {0x41, 0x5a, L}, {0x61, 0x7a, L}, {0x85, 0x85, S},
 {0xa0, 0xa0, S}, {0xaa, 0xaa, L}, {0xb2, 0xb3, N}, {0xb5, 0xb5, L}, {0xb9, 0xb9, N}, {0xba, 0xba, L},

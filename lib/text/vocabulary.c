@@ -40,6 +40,7 @@ int vocabulary_new(struct vocabulary **out) {
     if (!v)
         return ERROR_SYSTEM;
     v->end_of_text = no_id;
+    v->scheme = (struct scheme){.pattern = PATTERN_GPT2, .unknown = no_id};
     return OK;
 }
 

@@ -47,9 +47,4 @@ uint32_t learner_words(const struct learner *l);                     // distinct
 void learner_progress(struct learner *l, struct progress *progress); // started, in tokens; told of every merge
 int learner_finish(struct learner *l, uint32_t size, struct vocabulary **v);
 
-// Split text into words by GPT-2's pattern; calls back with each word's bytes. Malformed UTF-8 bytes are each
-// their own "other" character.
-int pretokenize_gpt2(const uint8_t *text, size_t size, int (*word)(void *context, const uint8_t *w, size_t n),
-                     void *context);
-
 #endif

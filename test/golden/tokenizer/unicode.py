@@ -33,7 +33,7 @@ for c in range(0x110000):
         ranges.append([c, c, k])
 
 print("// Letters, numbers and white space of Unicode 16.0 as ranges {first, last, class}, ascending.")
-print("// Written by test/golden/tokenizer/unicode.py; included by pretokenize.c alone.")
+print("// Written by test/golden/tokenizer/unicode.py; included by split.c alone.")
 print("// clang-format off")
 line = ""
 for first, last, k in ranges:

@@ -2,15 +2,16 @@
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // A word starts where the last one ended, so the alternatives are decided by its first two characters; only
 // white space needs the look-ahead: a run before other text leaves its last character to the next word.
-#include "text/vocabulary.h"
+#include "text/split.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 enum { OTHER, L, N, S }; // letter, number, space
 
 // Our own table, not a library's: the words must be those of the release of Unicode that Hugging Face's
 // tokenizers use, and the installed utf8proc is of whichever release the machine has (Debian 12's, of Unicode
-// 15.0, differs in 5,004 code points). test/unit/text_pretokenize.c holds the two against each other where both
+// 15.0, differs in 5,004 code points). test/unit/text_split.c holds the two against each other where both
 // know a code point.
 static const struct range {
     uint32_t first, last;
@@ -113,13 +114,25 @@ static size_t word_end(struct scanner *s, size_t begin) {
     return at;
 }
 
-int pretokenize_gpt2(const uint8_t *text, size_t size, int (*word)(void *context, const uint8_t *w, size_t n),
-                     void *context) {
+size_t split_words(enum text_pattern pattern, const uint8_t *text, size_t size, size_t begin, size_t *ends,
+                   size_t room) {
     struct scanner s = {.text = text, .size = size};
-    int code = 0;
-    for (size_t begin = 0, end; begin < size && code == 0; begin = end) {
-        end = word_end(&s, begin);
-        code = word(context, text + begin, end - begin);
-    }
-    return code;
+    size_t n = 0;
+    for (; n < room && begin < size; begin = ends[n++])
+        ends[n] = pattern == PATTERN_GPT2 ? word_end(&s, begin) : size;
+    return n;
+}
+
+static const char *const names[] = {"none",   "gpt2",  "starcoder2", "cl100k",
+                                    "llama3", "qwen2", "o200k",      "meta-space"};
+
+int pattern_find(const char *name) {
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+const char *pattern_name(enum text_pattern pattern) {
+    return names[pattern];
 }

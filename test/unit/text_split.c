@@ -1,6 +1,6 @@
 // Words: GPT-2's pattern by examples worked by hand, and the classes of all code points against utf8proc.
 #include "check.h"
-#include "text/vocabulary.h"
+#include "text/split.h"
 
 #include <utf8proc.h>
 
@@ -9,18 +9,23 @@ struct words {
     size_t count;
 };
 
-static int append(void *context, const uint8_t *word, size_t size) {
-    struct words *w = context;
-    size_t n = strlen(w->text);
-    snprintf(w->text + n, sizeof w->text - n, "[%.*s]", (int)size, (const char *)word);
-    w->count++;
-    return 0;
+// Two words at a time, so that every text is taken up again in its middle.
+static struct words split_bytes(const uint8_t *text, size_t size) {
+    struct words w = {0};
+    size_t ends[2], n, begin = 0;
+    while ((n = split_words(PATTERN_GPT2, text, size, begin, ends, 2)) > 0)
+        for (size_t i = 0; i < n; begin = ends[i++]) {
+            size_t at = strlen(w.text);
+            snprintf(w.text + at, sizeof w.text - at, "[%.*s]", (int)(ends[i] - begin),
+                     (const char *)text + begin);
+            w.count++;
+        }
+    return w;
 }
 
 static const char *split(const char *text) {
     static struct words w;
-    w = (struct words){0};
-    pretokenize_gpt2((const uint8_t *)text, strlen(text), append, &w);
+    w = split_bytes((const uint8_t *)text, strlen(text));
     return w.text;
 }
 
@@ -79,10 +84,8 @@ static void split_malformed(void) {
 
 static size_t count_words(char before, uint32_t c) {
     uint8_t text[5] = {(uint8_t)before};
-    struct words w = {0};
     size_t n = (size_t)utf8proc_encode_char((utf8proc_int32_t)c, text + 1);
-    pretokenize_gpt2(text, n + 1, append, &w);
-    return w.count;
+    return split_bytes(text, n + 1).count;
 }
 
 // A character joins a letter, a digit or a "!" in front of it, by its class; white space joins none.
