@@ -1,135 +1,365 @@
-// GPT-2's pattern, by hand:
-//   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// A word starts where the last one ended, so the alternatives are decided by its first two characters; only
-// white space needs the look-ahead: a run before other text leaves its last character to the next word.
+// The patterns by hand. A word starts where the last one ended, so that its first characters decide which
+// alternative matches, and what a regular expression finds by trying again becomes a few runs of characters: a run
+// before other text that leaves its last character to the next word, white space up to its last line feed, letters
+// up to the last one that may be lower case. Every run is looked at a fixed number of times, whatever its length.
 #include "text/split.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-enum { OTHER, L, N, S }; // letter, number, space
+#include "text/unicode_classes.h"
 
-// Our own table, not a library's: the words must be those of the release of Unicode that Hugging Face's
-// tokenizers use, and the installed utf8proc is of whichever release the machine has (Debian 12's, of Unicode
-// 15.0, differs in 5,004 code points). test/unit/text_split.c holds the two against each other where both
-// know a code point.
-static const struct range {
-    uint32_t first, last;
-    uint32_t class;
-} ranges[] = {
-#include "text/unicode_ranges.h"
-};
-enum { RANGES = sizeof ranges / sizeof *ranges };
+#define INLINE inline __attribute__((always_inline))
 
-static const uint8_t ascii_class[128] = {
-    ['\t'] = S, ['\n'] = S, ['\v'] = S, ['\f'] = S, ['\r'] = S, [' '] = S, ['0'] = N, ['1'] = N, ['2'] = N,
-    ['3'] = N,  ['4'] = N,  ['5'] = N,  ['6'] = N,  ['7'] = N,  ['8'] = N, ['9'] = N, ['A'] = L, ['B'] = L,
-    ['C'] = L,  ['D'] = L,  ['E'] = L,  ['F'] = L,  ['G'] = L,  ['H'] = L, ['I'] = L, ['J'] = L, ['K'] = L,
-    ['L'] = L,  ['M'] = L,  ['N'] = L,  ['O'] = L,  ['P'] = L,  ['Q'] = L, ['R'] = L, ['S'] = L, ['T'] = L,
-    ['U'] = L,  ['V'] = L,  ['W'] = L,  ['X'] = L,  ['Y'] = L,  ['Z'] = L, ['a'] = L, ['b'] = L, ['c'] = L,
-    ['d'] = L,  ['e'] = L,  ['f'] = L,  ['g'] = L,  ['h'] = L,  ['i'] = L, ['j'] = L, ['k'] = L, ['l'] = L,
-    ['m'] = L,  ['n'] = L,  ['o'] = L,  ['p'] = L,  ['q'] = L,  ['r'] = L, ['s'] = L, ['t'] = L, ['u'] = L,
-    ['v'] = L,  ['w'] = L,  ['x'] = L,  ['y'] = L,  ['z'] = L,
+// Sets of classes: digit d of the tables, the character '0' + d, is the bit ('0' + d) % 32.
+enum {
+    OTHER = 1 << 16,
+    MARK = 1 << 17,
+    UPPER = 1 << 18,
+    LOWER = 1 << 19,
+    CASELESS = 1 << 20,
+    NUMBER = 1 << 21,
+    BLANK = 1 << 22,
+    NEWLINE = 1 << 23,
+    NEW_DIGIT = 1 << 24,
+    LETTER = UPPER | LOWER | CASELESS,
+    SPACE = BLANK | NEWLINE,
+    REST = OTHER | MARK | NEW_DIGIT, // [^\s\p{L}\p{N}]
+    HEAD = UPPER | CASELESS | MARK,  // o200k: how a word may begin
+    TAIL = LOWER | CASELESS | MARK   // and end
 };
 
-struct scanner {
-    const uint8_t *text;
+struct text {
+    const uint8_t *bytes;
     size_t size;
-    int range; // where the last code point was found: neighbours in text are neighbours in the table
 };
 
-static int class_of(struct scanner *s, uint32_t c) {
-    const struct range *r = &ranges[s->range];
-    if (c >= r->first && c <= r->last)
-        return (int)r->class;
-    int low = 0, high = RANGES;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (ranges[middle].last < c)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == RANGES || c < ranges[low].first)
-        return OTHER;
-    s->range = low;
-    return (int)ranges[low].class;
+static INLINE int class_bit(char digit) {
+    return 1 << ((unsigned)digit % 32);
 }
 
-// The class of the character at `at`, and its bytes. A byte that starts no well-formed sequence (Unicode table
-// 3-7: no overlong forms, no surrogates, nothing above U+10FFFF) is a character of its own.
-static int scan(struct scanner *s, size_t at, size_t *length) {
-    const uint8_t *t = s->text + at;
-    size_t left = s->size - at;
-    *length = 1;
-    if (t[0] < 0x80)
-        return ascii_class[t[0]];
-    int more = t[0] >= 0xf0 ? 3 : t[0] >= 0xe0 ? 2 : 1;
-    if (t[0] < 0xc2 || t[0] > 0xf4 || left <= (size_t)more)
+// The class of the character of several bytes at `at`, and where the next one starts. A byte that starts no
+// well-formed sequence (Unicode table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF) is a
+// character of its own.
+static INLINE int class_beyond_ascii(struct text t, size_t at, size_t *next) {
+    const uint8_t *s = t.bytes + at;
+    size_t left = t.size - at;
+    *next = at + 1;
+    if (left < 2 || (s[1] & 0xc0) != 0x80)
         return OTHER;
-    uint32_t c = t[0] & (0x3fu >> more);
-    for (int i = 1; i <= more; i++) {
-        if ((t[i] & 0xc0) != 0x80)
+    unsigned block = s[0] & 0x1f; // the code point without its last six bits
+    if (s[0] >= 0xc2 && s[0] < 0xe0) {
+        *next = at + 2;
+        return class_bit(class_blocks[class_index[block]][s[1] & 0x3f]);
+    }
+    if (s[0] < 0xe0 || left < 3 || (s[2] & 0xc0) != 0x80)
+        return OTHER;
+    block = (s[0] & 0xfu) << 6 | (s[1] & 0x3f);
+    if (s[0] < 0xf0) {
+        if (block < 0x800 >> 6 || block >> 5 == 0xd800 >> 11)
             return OTHER;
-        c = c << 6 | (t[i] & 0x3f);
+        *next = at + 3;
+        return class_bit(class_blocks[class_index[block]][s[2] & 0x3f]);
     }
-    if ((more == 2 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) || (more == 3 && (c < 0x10000 || c > 0x10ffff)))
+    block = (s[0] & 7u) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3f);
+    if (s[0] > 0xf4 || left < 4 || (s[3] & 0xc0) != 0x80 || block < 0x10000 >> 6 || block > 0x10ffff >> 6)
         return OTHER;
-    *length = (size_t)more + 1;
-    return class_of(s, c);
+    *next = at + 4;
+    if (block < CLASS_END >> 6)
+        return class_bit(class_blocks[class_index[block]][s[3] & 0x3f]);
+    return block >= 0xe0100 >> 6 && (block << 6 | (s[3] & 0x3fu)) < 0xe01f0 ? MARK : OTHER;
 }
 
-// Bytes of a contraction ('s 't 'm 'd 're 've 'll) at `at`, or 0.
-static size_t contraction(const struct scanner *s, size_t at) {
-    const uint8_t *t = s->text + at;
-    size_t left = s->size - at;
-    if (left < 2)
-        return 0;
-    if (t[1] == 's' || t[1] == 't' || t[1] == 'm' || t[1] == 'd')
-        return 2;
-    if (left < 3)
-        return 0;
-    return ((t[1] == 'r' || t[1] == 'v') && t[2] == 'e') || (t[1] == 'l' && t[2] == 'l') ? 3 : 0;
+static INLINE int class_at(struct text t, size_t at, size_t *next) {
+    *next = at + 1;
+    if (t.bytes[at] < 0x80)
+        return class_bit(class_ascii[t.bytes[at]]);
+    return class_beyond_ascii(t, at, next);
 }
 
-static size_t word_end(struct scanner *s, size_t begin) {
-    size_t length, at = begin;
-    if (s->text[at] == '\'' && (length = contraction(s, at)) > 0)
-        return at + length;
-    int class = scan(s, at, &length);
-    if (s->text[at] == ' ' && at + 1 < s->size) {
-        size_t next_length;
-        int next = scan(s, at + 1, &next_length);
-        if (next != S) {
-            class = next;
-            length = 1 + next_length;
-        }
-    }
-    size_t last = at; // the start of the run's last character
-    for (at += length; at < s->size; at += length) {
-        if (scan(s, at, &length) != class)
-            return class == S && last > begin ? last : at;
-        last = at;
-    }
+// Where the run of characters of these classes ends that starts at `at` (it may be empty).
+static INLINE size_t run_end(struct text t, size_t at, int classes) {
+    size_t next;
+    while (at < t.size && class_at(t, at, &next) & classes)
+        at = next;
     return at;
 }
 
-size_t split_words(enum text_pattern pattern, const uint8_t *text, size_t size, size_t begin, size_t *ends,
-                   size_t room) {
-    struct scanner s = {.text = text, .size = size};
+static INLINE bool byte_is(struct text t, size_t at, uint8_t byte) {
+    return at < t.size && t.bytes[at] == byte;
+}
+
+// Bytes of a contraction ('s 't 'm 'd 're 've 'll) at `at`, or 0. Without regard to case, U+017F is an s too.
+static INLINE size_t contraction(struct text t, size_t at, bool any_case) {
+    if (!byte_is(t, at, '\'') || t.size - at < 2)
+        return 0;
+    const uint8_t *s = t.bytes + at;
+    uint8_t bit = any_case ? 0x20 : 0, one = s[1] | bit;
+    if (one == 's' || one == 't' || one == 'm' || one == 'd')
+        return 2;
+    if (t.size - at < 3)
+        return 0;
+    uint8_t two = s[2] | bit;
+    if (((one == 'r' || one == 'v') && two == 'e') || (one == 'l' && two == 'l'))
+        return 3;
+    return any_case && s[1] == 0xc5 && s[2] == 0xbf ? 3 : 0;
+}
+
+struct white {
+    size_t last;     // where its last character starts
+    size_t newlines; // behind its last line feed or carriage return; 0: has none
+    size_t end;
+};
+
+static INLINE struct white white_space(struct text t, size_t at) {
+    struct white w = {.last = at};
+    size_t next;
+    for (int class; at < t.size && (class = class_at(t, at, &next)) & SPACE; at = next) {
+        w.last = at;
+        if (class == NEWLINE)
+            w.newlines = next;
+    }
+    w.end = at;
+    return w;
+}
+
+// \s+(?!\S)|\s+
+static INLINE size_t white_space_end(struct text t, size_t begin, struct white w) {
+    return w.end < t.size && w.last > begin ? w.last : w.end;
+}
+
+// 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+// Where digits are apart, they were cut out before: for what is left, the text ends in front of each.
+static INLINE size_t gpt2_end(struct text t, size_t begin, bool digits_apart) {
+    const int digit = digits_apart ? NUMBER | NEW_DIGIT : 0;
+    size_t length = contraction(t, begin, false), next, behind;
+    if (length > 0)
+        return begin + length;
+    int class = class_at(t, begin, &next);
+    if (class & digit)
+        return next;
+    if (t.bytes[begin] == ' ' && next < t.size) {
+        int second = class_at(t, next, &behind);
+        if (!(second & (SPACE | digit))) {
+            class = second;
+            next = behind;
+        }
+    }
+    if (class & LETTER)
+        return run_end(t, next, LETTER);
+    if (class & NUMBER)
+        return run_end(t, next, NUMBER);
+    if (class & REST)
+        return run_end(t, next, REST & ~digit);
+    struct white w = white_space(t, begin);
+    return w.end < t.size && class_at(t, w.end, &next) & digit ? w.end : white_space_end(t, begin, w);
+}
+
+static size_t gpt2_word(struct text t, size_t begin) {
+    return gpt2_end(t, begin, false);
+}
+
+static size_t starcoder2_word(struct text t, size_t begin) {
+    return gpt2_end(t, begin, true);
+}
+
+// \p{N}{1,most}, of which the first ends at `at`.
+static INLINE size_t number_end(struct text t, size_t at, int most) {
+    size_t next;
+    for (int i = 1; i < most && at < t.size && class_at(t, at, &next) & NUMBER; i++)
+        at = next;
+    return at;
+}
+
+// [^\s\p{L}\p{N}]+[\r\n]*, of which the first character ends at `at`; or [\r\n/]*.
+static INLINE size_t rest_end(struct text t, size_t at, bool slashes) {
+    at = run_end(t, at, REST);
+    while (byte_is(t, at, '\n') || byte_is(t, at, '\r') || (slashes && byte_is(t, at, '/')))
+        at++;
+    return at;
+}
+
+// \s*[\r\n]+|\s+(?!\S)|\s+, or with \s++$ in front of it.
+static INLINE size_t lines_end(struct text t, size_t begin, bool whole_at_end) {
+    struct white w = white_space(t, begin);
+    if (w.newlines > 0 && !(whole_at_end && w.end == t.size))
+        return w.newlines;
+    return white_space_end(t, begin, w);
+}
+
+// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*| and white space.
+static INLINE size_t cl100k_end(struct text t, size_t begin, int digits, bool whole_at_end) {
+    size_t length = contraction(t, begin, true), next, behind;
+    if (length > 0)
+        return begin + length;
+    int class = class_at(t, begin, &next);
+    if (class & LETTER)
+        return run_end(t, next, LETTER);
+    if (class & NUMBER)
+        return number_end(t, next, digits);
+    if (class & (REST | BLANK) && next < t.size) {
+        int second = class_at(t, next, &behind);
+        if (second & LETTER)
+            return run_end(t, behind, LETTER);
+        if (t.bytes[begin] == ' ' && second & REST)
+            return rest_end(t, behind, false);
+    }
+    return class & REST ? rest_end(t, next, false) : lines_end(t, begin, whole_at_end);
+}
+
+static size_t cl100k_word(struct text t, size_t begin) {
+    return cl100k_end(t, begin, 3, true);
+}
+
+static size_t llama3_word(struct text t, size_t begin) {
+    return cl100k_end(t, begin, 3, false);
+}
+
+static size_t qwen2_word(struct text t, size_t begin) {
+    return cl100k_end(t, begin, 1, false);
+}
+
+// HEAD*TAIL+ at `at`, else HEAD+TAIL*, else nothing. HEAD* takes all it can; where no lower case letter follows,
+// it gives back characters until one is left for TAIL+.
+static INLINE size_t cased_end(struct text t, size_t at) {
+    size_t next, given_back = 0;
+    for (int class; at < t.size; at = next) {
+        class = class_at(t, at, &next);
+        if (class & LOWER)
+            return run_end(t, next, TAIL);
+        if (!(class & HEAD))
+            break;
+        if (class & TAIL)
+            given_back = next;
+    }
+    return given_back > 0 ? given_back : at;
+}
+
+// [^\r\n\p{L}\p{N}]?HEAD*TAIL+(?i:'s|...)?|[^\r\n\p{L}\p{N}]?HEAD+TAIL*(?i:'s|...)?|\p{N}{1,3}|
+//  ?[^\s\p{L}\p{N}]+[\r\n/]*| and white space.
+// A mark in front is what both the optional character and HEAD match, and it comes to the same.
+static size_t o200k_word(struct text t, size_t begin) {
+    size_t next, behind;
+    int class = class_at(t, begin, &next);
+    if (class & (LETTER | MARK | REST | BLANK)) {
+        size_t from = class & (LETTER | MARK) ? begin : next, end = cased_end(t, from);
+        if (end > from)
+            return end + contraction(t, end, true);
+    }
+    if (class & NUMBER)
+        return number_end(t, next, 3);
+    if (t.bytes[begin] == ' ' && next < t.size && class_at(t, next, &behind) & REST)
+        return rest_end(t, behind, true);
+    return class & REST ? rest_end(t, next, true) : lines_end(t, begin, false);
+}
+
+// A word starts at U+2581 behind another character.
+static size_t meta_space_word(struct text t, size_t begin) {
+    static const uint8_t meta_space[3] = {0xe2, 0x96, 0x81};
+    bool other = false; // a character that is not U+2581 was found
+    for (size_t at = begin; at < t.size;) {
+        if (t.size - at >= sizeof meta_space && memcmp(t.bytes + at, meta_space, sizeof meta_space) == 0) {
+            if (other)
+                return at;
+            at += sizeof meta_space;
+        } else {
+            other = true;
+            const uint8_t *found = memchr(t.bytes + at + 1, meta_space[0], t.size - at - 1);
+            if (!found)
+                return t.size;
+            at = (size_t)(found - t.bytes);
+        }
+    }
+    return t.size;
+}
+
+static size_t whole_text(struct text t, size_t begin) {
+    (void)begin;
+    return t.size;
+}
+
+static INLINE size_t split_by(size_t (*word_end)(struct text, size_t), struct text t, size_t begin, size_t *ends,
+                              size_t room) {
     size_t n = 0;
-    for (; n < room && begin < size; begin = ends[n++])
-        ends[n] = pattern == PATTERN_GPT2 ? word_end(&s, begin) : size;
+    for (; n < room && begin < t.size; begin = ends[n++])
+        ends[n] = word_end(t, begin);
     return n;
+}
+
+size_t split_words(enum text_pattern pattern, const uint8_t *bytes, size_t size, size_t begin, size_t *ends,
+                   size_t room) {
+    struct text t = {bytes, size};
+    switch (pattern) {
+    case PATTERN_NONE:
+        return split_by(whole_text, t, begin, ends, room);
+    case PATTERN_GPT2:
+        return split_by(gpt2_word, t, begin, ends, room);
+    case PATTERN_STARCODER2:
+        return split_by(starcoder2_word, t, begin, ends, room);
+    case PATTERN_CL100K:
+        return split_by(cl100k_word, t, begin, ends, room);
+    case PATTERN_LLAMA3:
+        return split_by(llama3_word, t, begin, ends, room);
+    case PATTERN_QWEN2:
+        return split_by(qwen2_word, t, begin, ends, room);
+    case PATTERN_O200K:
+        return split_by(o200k_word, t, begin, ends, room);
+    case PATTERN_META_SPACE:
+        return split_by(meta_space_word, t, begin, ends, room);
+    }
+    return 0;
 }
 
 static const char *const names[] = {"none",   "gpt2",  "starcoder2", "cl100k",
                                     "llama3", "qwen2", "o200k",      "meta-space"};
 
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define HEADS "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define TAILS "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define BEFORE "[^\\r\\n\\p{L}\\p{N}]?"
+
+// As tokenizer files and the releases of tiktoken spell them. The possessive forms and those without are the same
+// words, but for white space at the end of the text, where cl100k_base's later forms differ from its first one.
+static const struct spelling {
+    const char *expression;
+    enum text_pattern pattern;
+    bool tiktoken_only; // Oniguruma reads it otherwise: \p{N}{1,3}+ is any number of digits
+} spellings[] = {
+    {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", PATTERN_GPT2, false},
+    {"'s|'t|'re|'ve|'m|'ll|'d| ?[\\p{L}]+| ?[\\p{N}]+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", PATTERN_GPT2,
+     false},
+    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", PATTERN_GPT2, false},
+    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s", PATTERN_GPT2,
+     false},
+    {CONTRACTIONS "|" BEFORE "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     PATTERN_LLAMA3, false},
+    {"'(?i:[sdmt]|ll|ve|re)|" BEFORE
+     "+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+     PATTERN_LLAMA3, false},
+    {"'(?i:[sdmt]|ll|ve|re)|" BEFORE
+     "+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+     PATTERN_CL100K, true},
+    {CONTRACTIONS "|" BEFORE "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     PATTERN_QWEN2, false},
+    {BEFORE HEADS "*" TAILS "+" CONTRACTIONS "?|" BEFORE HEADS "+" TAILS "*" CONTRACTIONS
+                  "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     PATTERN_O200K, false},
+};
+
 int pattern_find(const char *name) {
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (strcmp(names[i], name) == 0)
             return i;
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
+        if (strcmp(spellings[i].expression, name) == 0)
+            return (int)spellings[i].pattern;
+    return -1;
+}
+
+int pattern_find_split(const char *expression) {
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
+        if (strcmp(spellings[i].expression, expression) == 0 && !spellings[i].tiktoken_only)
+            return (int)spellings[i].pattern;
     return -1;
 }
 

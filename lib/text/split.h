@@ -1,7 +1,9 @@
 // Splitting text into words, the pre-tokenizers of the vocabularies in use. A merge never crosses a word's border.
 //
-// Malformed UTF-8 bytes are each their own "other" character. Unicode's classes are those of Unicode 16, pinned in
-// lib/text/unicode_ranges.h, whatever release the machine's libraries know.
+// The words are those of the libraries that the vocabularies come from: Hugging Face tokenizers 0.23, tiktoken
+// 0.14. Both know the classes of Unicode 16, which lib/text/unicode_classes.h pins, whatever the machine's
+// libraries know. They take no malformed UTF-8; here every byte that starts no well-formed sequence is an "other"
+// character.
 #ifndef TACIT_TEXT_SPLIT_H
 #define TACIT_TEXT_SPLIT_H
 
@@ -12,8 +14,8 @@ enum text_pattern {
     PATTERN_NONE,       // the whole text is one word
     PATTERN_GPT2,       // GPT-2, GPT-NeoX, OLMoE; r50k_base and p50k_base
     PATTERN_STARCODER2, // every digit apart, then as GPT-2
-    PATTERN_CL100K,     // cl100k_base
-    PATTERN_LLAMA3,     // like cl100k_base, but for its white space
+    PATTERN_CL100K,     // cl100k_base: white space at the end of the text is one word
+    PATTERN_LLAMA3,     // as that but for the end: a word ends at the last line feed (cl100k_base at first, too)
     PATTERN_QWEN2,      // like Llama 3, every digit apart
     PATTERN_O200K,      // o200k_base: words by letter case and marks
     PATTERN_META_SPACE  // SentencePiece: a word starts at U+2581 behind another character
@@ -24,9 +26,12 @@ enum text_pattern {
 size_t split_words(enum text_pattern pattern, const uint8_t *text, size_t size, size_t begin, size_t *ends,
                    size_t room);
 
-// By the name of its vocabulary ("gpt2", "cl100k", ...), or by the regular expression that a tokenizer file or
-// tiktoken gives for it, spelled as they spell it; -1: unknown.
+// By the name of its vocabulary ("gpt2", "cl100k", ...), or by the regular expression that a release of tiktoken
+// has for it; -1: unknown.
 int pattern_find(const char *name_or_expression);
+// By the regular expression of a tokenizer.json's Split (behaviour Isolated, not inverted); -1: unknown. No names,
+// and none of tiktoken's spellings that mean something else to Oniguruma.
+int pattern_find_split(const char *expression);
 const char *pattern_name(enum text_pattern pattern);
 
 #endif
