@@ -78,7 +78,7 @@ $(BUILD)/%.o: %.c $(FLAGS_STAMP) | deps-check
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
-$(call objects,$(filter lib/kernels/cpu/%,$(LIB_SOURCES)) lib/stream/elements.c tools/assign/columns.c tools/assign/rows.c): EXTRA = $(KERNEL_FLAGS)
+$(call objects,$(filter lib/kernels/cpu/%,$(LIB_SOURCES)) lib/stream/elements.c tools/assign/columns.c tools/assign/rows.c lib/text/bpe.c): EXTRA = $(KERNEL_FLAGS)
 
 # The version string lives in one object, so that a commit relinks and does not rebuild.
 VERSION_STAMP := $(BUILD)/version

@@ -1,178 +1,165 @@
-// Encoding: the pre-tokenizer's words, each merged by rank (lowest first, leftmost among equals), as Hugging
-// Face's BPE does. Short words come from a cache; the merges of a word cost O(n log n) whatever its length.
+// Encoding: a text is normalized and cut into words; a word's ids come from the cache of the words seen lately, or
+// else from the model.
 #include "base/error.h"
+#include "text/bpe.h"
 #include "text/vocabulary_private.h"
+#include "text/word_cache.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { WORDS_AT_ONCE = 256, CACHE_SLOTS = 1 << 16, CACHE_TEXT = 30, CACHE_IDS = 8 };
+enum { WORDS_AT_ONCE = 256, SMALL_WORD = 64 };
 
-// 64 bytes: one cache line. A slot holds the latest word that fell on it.
-struct cache_slot {
-    uint8_t size, count; // size 0: free
-    uint8_t text[CACHE_TEXT];
-    uint32_t ids[CACHE_IDS];
-};
-
-struct symbol {
-    uint32_t id; // no_id: merged into the one before
-    uint32_t previous, next;
+struct batch { // words in a row, and where the cache has them
+    size_t ends[WORDS_AT_ONCE];
+    struct word_key keys[WORDS_AT_ONCE];
+    void *places[WORDS_AT_ONCE]; // struct short_set or, of a longer word, struct long_slot
 };
 
 struct encoder {
     const struct vocabulary *vocabulary;
-    void *memory;
-    struct cache_slot *cache; // in it, aligned
-    struct symbol *symbols;
+    struct word_cache cache;
+    struct bpe bpe;
+    uint32_t *symbols; // of a word that is longer than SMALL_WORD
     size_t symbol_room;
-    struct buffer heap; // uint64_t: rank << 32 | position, a min-heap
     struct buffer *ids; // where the current call appends
+    struct batch batch;
 };
 
 int encoder_new(struct encoder **out, const struct vocabulary *v) {
-    *out = NULL;
-    struct encoder *e = memory_new(1, sizeof *e);
+    struct encoder *e = *out = memory_new(1, sizeof *e);
     if (!e)
         return ERROR_SYSTEM;
     e->vocabulary = v;
-    // The system has zeroed pages for what is used of it, and a short text uses little.
-    e->memory = memory_new(CACHE_SLOTS + 1, sizeof *e->cache);
-    if (!e->memory) {
+    e->bpe.vocabulary = v;
+    int code = word_cache_new(&e->cache);
+    if (code != OK) {
         encoder_free(e);
-        return ERROR_SYSTEM;
+        *out = NULL;
     }
-    e->cache =
-        (struct cache_slot *)(((uintptr_t)e->memory + sizeof *e->cache - 1) / sizeof *e->cache * sizeof *e->cache);
-    *out = e;
-    return OK;
+    return code;
 }
 
 void encoder_free(struct encoder *e) {
     if (!e)
         return;
-    free(e->memory);
+    word_cache_release(&e->cache);
+    bpe_release(&e->bpe);
     free(e->symbols);
-    buffer_release(&e->heap);
     free(e);
-}
-
-// ---- the heap of possible merges ----
-
-static int heap_push(struct buffer *heap, uint64_t key) {
-    int code = buffer_append(heap, &key, sizeof key);
-    if (code != OK)
-        return code;
-    uint64_t *keys = (uint64_t *)heap->data;
-    size_t i = heap->size / sizeof key - 1;
-    for (size_t parent; i > 0 && keys[parent = (i - 1) / 2] > key; i = parent)
-        keys[i] = keys[parent];
-    keys[i] = key;
-    return OK;
-}
-
-static uint64_t heap_pop(struct buffer *heap) {
-    uint64_t *keys = (uint64_t *)heap->data, top = keys[0];
-    heap->size -= sizeof top;
-    size_t n = heap->size / sizeof top, i = 0;
-    uint64_t last = keys[n];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && keys[child + 1] < keys[child])
-            child++;
-        if (keys[child] >= last)
-            break;
-        keys[i] = keys[child];
-    }
-    if (n > 0)
-        keys[i] = last;
-    return top;
 }
 
 // ---- one word ----
 
-static const struct pair_slot *find_pair(const struct encoder *e, uint32_t position) {
-    const struct symbol *s = e->symbols;
-    uint32_t next = s[position].next;
-    return next == no_id ? NULL : vocabulary_pair(e->vocabulary, s[position].id, s[next].id);
-}
-
-static int push_pair(struct encoder *e, uint32_t position) {
-    const struct pair_slot *pair = find_pair(e, position);
-    return pair ? heap_push(&e->heap, (uint64_t)pair->rank << 32 | position) : OK;
-}
-
-static int merge_pairs(struct encoder *e) {
-    struct symbol *s = e->symbols;
-    int code = OK;
-    while (e->heap.size > 0 && code == OK) {
-        uint64_t top = heap_pop(&e->heap);
-        uint32_t position = (uint32_t)top;
-        // An entry is stale once either of its symbols was merged into something else.
-        const struct pair_slot *pair = s[position].id == no_id ? NULL : find_pair(e, position);
-        if (!pair || pair->rank != top >> 32)
-            continue;
-        uint32_t right = s[position].next;
-        s[position].id = pair->result;
-        s[position].next = s[right].next;
-        s[right].id = no_id;
-        if (s[right].next != no_id)
-            s[s[right].next].previous = position;
-        code = push_pair(e, position);
-        if (code == OK && s[position].previous != no_id)
-            code = push_pair(e, s[position].previous);
+static size_t byte_symbols(const struct vocabulary *v, const uint8_t *word, size_t size, uint32_t *symbols) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        uint32_t id = v->byte_id[word[i]];
+        symbols[n] = id != no_id ? id : v->scheme.unknown;
+        n += symbols[n] != no_id;
     }
+    return n;
+}
+
+static int encode_bpe(struct encoder *e, const uint8_t *word, size_t size, uint32_t *ids, size_t *count) {
+    uint32_t few[SMALL_WORD], *symbols = few;
+    if (size > SMALL_WORD) {
+        if (size > e->symbol_room) {
+            int code = memory_resize(&e->symbols, size, sizeof *e->symbols);
+            if (code != OK)
+                return code;
+            e->symbol_room = size;
+        }
+        symbols = e->symbols;
+    }
+    size_t n = byte_symbols(e->vocabulary, word, size, symbols);
+    *count = 0;
+    return n > 0 ? bpe_merge(&e->bpe, symbols, n, ids, count) : OK;
+}
+
+static int encode_word(struct encoder *e, const uint8_t *word, size_t size, uint32_t *ids, size_t *count) {
+    const struct vocabulary *v = e->vocabulary;
+    int code = OK;
+    uint32_t id = no_id;
+    if (v->scheme.whole_words && (id = vocabulary_find(v, word, size)) != no_id) {
+        *ids = id;
+        *count = 1;
+    } else
+        code = encode_bpe(e, word, size, ids, count);
+    if (code == OK)
+        word_cache_put(&e->cache, word, size, ids, *count);
     return code;
 }
 
-static int encode_word(struct encoder *e, const uint8_t *word, size_t size) {
-    if (size >= no_id)
-        return error_set(ERROR_INPUT, "a word of %zu bytes is too long", size);
-    if (size > e->symbol_room) {
-        int code = memory_resize(&e->symbols, size, sizeof *e->symbols);
+// ---- words in batches ----
+
+static void find_places(struct encoder *e, const uint8_t *text, const uint8_t *text_end, size_t begin, size_t n) {
+    struct batch *b = &e->batch;
+    for (size_t i = 0; i < n; begin = b->ends[i++]) {
+        const uint8_t *word = text + begin;
+        size_t size = b->ends[i] - begin;
+        if (size <= SHORT_WORD) {
+            b->keys[i] = word_key_of(word, size, text_end);
+            b->places[i] = word_cache_short(&e->cache, b->keys[i]);
+            __builtin_prefetch(b->places[i]);
+        } else if (size <= LONG_WORD) {
+            uint8_t *slot = b->places[i] = word_cache_long(&e->cache, word, size);
+            __builtin_prefetch(slot);
+            __builtin_prefetch(slot + sizeof(struct long_slot) / 2);
+        }
+    }
+}
+
+// A word that is not in the short slots.
+static int take_long(struct encoder *e, const uint8_t *word, size_t size, struct long_slot *slot, uint32_t *ids,
+                     size_t *count) {
+    if (!slot || !word_cache_find_long(slot, word, size))
+        return encode_word(e, word, size, ids, count);
+    memcpy(ids, slot->ids, sizeof slot->ids[0] * slot->count);
+    *count = slot->count;
+    return OK;
+}
+
+static int take_words(struct encoder *e, const uint8_t *text, size_t begin, size_t n) {
+    struct batch *b = &e->batch;
+    uint32_t *ids = (uint32_t *)(void *)(e->ids->data + e->ids->size);
+    for (size_t i = 0; i < n; begin = b->ends[i++]) {
+        const uint8_t *word = text + begin;
+        size_t size = b->ends[i] - begin, count;
+        struct long_slot *slot = NULL;
+        if (size <= SHORT_WORD) {
+            const uint32_t *found = word_cache_find_short(b->places[i], b->keys[i]);
+            if (found && found[0] != no_id) {
+                memcpy(ids, found, SHORT_IDS * sizeof *ids); // there is room for them, and it is one instruction
+                ids += 1 + (found[1] != no_id) + (found[2] != no_id) + (found[3] != no_id);
+                continue;
+            }
+            if (found)
+                slot = word_cache_long(&e->cache, word, size);
+        } else if (size <= LONG_WORD)
+            slot = b->places[i];
+        int code = take_long(e, word, size, slot, ids, &count);
         if (code != OK)
             return code;
-        e->symbol_room = size;
+        ids += count;
     }
-    struct symbol *s = e->symbols;
-    for (uint32_t i = 0; i < size; i++)
-        s[i] = (struct symbol){e->vocabulary->byte_id[word[i]], i - 1, i + 1};
-    s[size - 1].next = no_id; // s[0].previous is no_id already
-    buffer_clear(&e->heap);
-    int code = OK;
-    for (uint32_t i = 0; i + 1 < size && code == OK; i++)
-        code = push_pair(e, i);
-    if (code == OK)
-        code = merge_pairs(e);
-    for (uint32_t i = 0; i != no_id && code == OK; i = s[i].next)
-        code = buffer_append(e->ids, &s[i].id, sizeof s[i].id);
-    return code;
-}
-
-static int take_word(struct encoder *e, const uint8_t *word, size_t size) {
-    if (size > CACHE_TEXT)
-        return encode_word(e, word, size);
-    struct cache_slot *slot = &e->cache[XXH3_64bits(word, size) % CACHE_SLOTS];
-    if (slot->size == size && memcmp(slot->text, word, size) == 0)
-        return buffer_append(e->ids, slot->ids, slot->count * sizeof *slot->ids);
-    size_t before = e->ids->size;
-    int code = encode_word(e, word, size);
-    size_t count = (e->ids->size - before) / sizeof *slot->ids;
-    if (code == OK && count <= CACHE_IDS) {
-        slot->size = (uint8_t)size;
-        slot->count = (uint8_t)count;
-        memcpy(slot->text, word, size);
-        memcpy(slot->ids, e->ids->data + before, count * sizeof *slot->ids);
-    }
-    return code;
+    e->ids->size = (size_t)((uint8_t *)ids - e->ids->data);
+    return OK;
 }
 
 int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids) {
+    const struct batch *b = &e->batch;
     e->ids = ids;
-    int code = buffer_reserve(ids, size); // a guess that saves steps: about four bytes of text to a token
-    size_t ends[WORDS_AT_ONCE], n, begin = 0;
-    while (code == OK &&
-           (n = split_words(e->vocabulary->scheme.pattern, text, size, begin, ends, WORDS_AT_ONCE)) > 0)
-        for (size_t i = 0; i < n && code == OK; begin = ends[i++])
-            code = take_word(e, text + begin, ends[i] - begin);
+    int code = OK;
+    for (size_t begin = 0, n; code == OK; begin = b->ends[n - 1]) {
+        n = split_words(e->vocabulary->scheme.pattern, text, size, begin, e->batch.ends, WORDS_AT_ONCE);
+        if (n == 0)
+            break;
+        // No token is of less than a byte.
+        code = buffer_reserve(ids, (b->ends[n - 1] - begin + SHORT_IDS) * sizeof(uint32_t));
+        if (code != OK)
+            break;
+        find_places(e, text, text + size, begin, n);
+        code = take_words(e, text, begin, n);
+    }
     return code;
 }
