@@ -2,9 +2,8 @@
 // alternative matches, and what a regular expression finds by trying again becomes a few runs of characters: a run
 // before other text that leaves its last character to the next word, white space up to its last line feed, letters
 // up to the last one that may be lower case. Every run is looked at a fixed number of times, whatever its length.
-#include "text/split.h"
+#include "text/split_window.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "text/unicode_classes.h"
@@ -286,6 +285,24 @@ static INLINE size_t split_by(size_t (*word_end)(struct text, size_t), struct te
     return n;
 }
 
+// The same, ASCII by windows; word by word where these tell nothing.
+static INLINE size_t split_windows_by(enum text_pattern pattern, size_t (*word_end)(struct text, size_t),
+                                      struct text t, size_t begin, size_t *ends, size_t room) {
+    size_t n = 0;
+    while (n < room && begin < t.size) {
+        bool whole = false;
+        uint64_t starts = 0;
+        if (t.size - begin >= WINDOW && t.bytes[begin] < 0x80 && t.bytes[begin + 1] < 0x80)
+            starts = window_starts(pattern, t.bytes + begin, &whole);
+        const size_t window = begin;
+        for (; starts && n < room; starts &= starts - 1)
+            ends[n++] = begin = window + (size_t)__builtin_ctzll(starts);
+        if (n < room && (!whole || begin == window))
+            ends[n] = word_end(t, begin), begin = ends[n++];
+    }
+    return n;
+}
+
 size_t split_words(enum text_pattern pattern, const uint8_t *bytes, size_t size, size_t begin, size_t *ends,
                    size_t room) {
     struct text t = {bytes, size};
@@ -293,76 +310,30 @@ size_t split_words(enum text_pattern pattern, const uint8_t *bytes, size_t size,
     case PATTERN_NONE:
         return split_by(whole_text, t, begin, ends, room);
     case PATTERN_GPT2:
-        return split_by(gpt2_word, t, begin, ends, room);
+        return split_windows_by(pattern, gpt2_word, t, begin, ends, room);
     case PATTERN_STARCODER2:
-        return split_by(starcoder2_word, t, begin, ends, room);
+        return split_windows_by(pattern, starcoder2_word, t, begin, ends, room);
     case PATTERN_CL100K:
-        return split_by(cl100k_word, t, begin, ends, room);
+        return split_windows_by(pattern, cl100k_word, t, begin, ends, room);
     case PATTERN_LLAMA3:
-        return split_by(llama3_word, t, begin, ends, room);
+        return split_windows_by(pattern, llama3_word, t, begin, ends, room);
     case PATTERN_QWEN2:
-        return split_by(qwen2_word, t, begin, ends, room);
+        return split_windows_by(pattern, qwen2_word, t, begin, ends, room);
     case PATTERN_O200K:
-        return split_by(o200k_word, t, begin, ends, room);
+        return split_windows_by(pattern, o200k_word, t, begin, ends, room);
     case PATTERN_META_SPACE:
         return split_by(meta_space_word, t, begin, ends, room);
     }
     return 0;
 }
 
-static const char *const names[] = {"none",   "gpt2",  "starcoder2", "cl100k",
-                                    "llama3", "qwen2", "o200k",      "meta-space"};
-
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define HEADS "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define TAILS "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define BEFORE "[^\\r\\n\\p{L}\\p{N}]?"
-
-// As tokenizer files and the releases of tiktoken spell them. The possessive forms and those without are the same
-// words, but for white space at the end of the text, where cl100k_base's later forms differ from its first one.
-static const struct spelling {
-    const char *expression;
-    enum text_pattern pattern;
-    bool tiktoken_only; // Oniguruma reads it otherwise: \p{N}{1,3}+ is any number of digits
-} spellings[] = {
-    {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", PATTERN_GPT2, false},
-    {"'s|'t|'re|'ve|'m|'ll|'d| ?[\\p{L}]+| ?[\\p{N}]+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", PATTERN_GPT2,
-     false},
-    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", PATTERN_GPT2, false},
-    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s", PATTERN_GPT2,
-     false},
-    {CONTRACTIONS "|" BEFORE "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     PATTERN_LLAMA3, false},
-    {"'(?i:[sdmt]|ll|ve|re)|" BEFORE
-     "+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
-     PATTERN_LLAMA3, false},
-    {"'(?i:[sdmt]|ll|ve|re)|" BEFORE
-     "+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
-     PATTERN_CL100K, true},
-    {CONTRACTIONS "|" BEFORE "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     PATTERN_QWEN2, false},
-    {BEFORE HEADS "*" TAILS "+" CONTRACTIONS "?|" BEFORE HEADS "+" TAILS "*" CONTRACTIONS
-                  "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     PATTERN_O200K, false},
-};
-
-int pattern_find(const char *name) {
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
-        if (strcmp(spellings[i].expression, name) == 0)
-            return (int)spellings[i].pattern;
-    return -1;
-}
-
-int pattern_find_split(const char *expression) {
-    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++)
-        if (strcmp(spellings[i].expression, expression) == 0 && !spellings[i].tiktoken_only)
-            return (int)spellings[i].pattern;
-    return -1;
-}
-
-const char *pattern_name(enum text_pattern pattern) {
-    return names[pattern];
+enum text_class character_class(uint32_t c) {
+    int class = c < CLASS_END                 ? class_bit(class_blocks[class_index[c / 64]][c % 64])
+                : c >= 0xe0100 && c < 0xe01f0 ? MARK
+                                              : OTHER;
+    return class & LETTER   ? CLASS_LETTER
+           : class & MARK   ? CLASS_MARK
+           : class & NUMBER ? CLASS_NUMBER
+           : class & SPACE  ? CLASS_SPACE
+                            : CLASS_OTHER;
 }

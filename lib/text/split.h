@@ -34,4 +34,8 @@ int pattern_find(const char *name_or_expression);
 int pattern_find_split(const char *expression);
 const char *pattern_name(enum text_pattern pattern);
 
+// The class of a code point (letters are all of \p{L}).
+enum text_class { CLASS_OTHER, CLASS_LETTER, CLASS_MARK, CLASS_NUMBER, CLASS_SPACE };
+enum text_class character_class(uint32_t code_point);
+
 #endif
