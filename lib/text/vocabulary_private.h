@@ -167,7 +167,8 @@ uint32_t vocabulary_find(const struct vocabulary *v, const uint8_t *piece, size_
 // There any two neighbours that make a token together may merge. In every text a token comes about by the one pair
 // of neighbours that its own piece, standing alone, ends in: until it is there nothing merges across its borders,
 // and within them the same merges come in the same order. So one pair a token says it all; a token whose piece
-// does not come to two symbols has none. rank: by id, no_id: takes no part. The pieces are indexed by then.
+// does not come to two symbols has none. rank: by id, no_id: takes no part. The pieces are indexed by then. The merges'
+// ranks are new numbers in the order of the old ones.
 int vocabulary_merge_ranked(struct vocabulary *v, const uint32_t *rank);
 
 // Index bytes, pieces and merges, see whether words may be cut at U+2581 (PATTERN_NONE becomes

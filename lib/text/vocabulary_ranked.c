@@ -136,6 +136,51 @@ static int compare_ranks(const void *a, const void *b) {
     return x->rank != y->rank ? (x->rank < y->rank ? -1 : 1) : (x->result > y->result) - (x->result < y->result);
 }
 
+static int compare_result_sizes(const void *a, const void *b, void *vocabulary) {
+    size_t x, y;
+    vocabulary_piece(vocabulary, ((const struct merge *)a)->result, &x);
+    vocabulary_piece(vocabulary, ((const struct merge *)b)->result, &y);
+    return (x < y) - (x > y);
+}
+
+// Whether merges of one rank only lengthen a run of one symbol that no merge makes: (x x), (xx x), (xxx x) ...
+// They come out with the longest first.
+static bool is_run(struct vocabulary *v, struct merge *merges, uint32_t count, const bool *made) {
+    uint32_t x = merges[0].right;
+    for (uint32_t i = 0; i < count; i++)
+        if (merges[i].right != x || made[x])
+            return false;
+    qsort_r(merges, count, sizeof *merges, compare_result_sizes, v);
+    for (uint32_t i = 0; i + 1 < count; i++)
+        if (merges[i].left != merges[i + 1].result)
+            return false;
+    return merges[count - 1].left == x;
+}
+
+// Ranks from 0, ascending with the place. Of equal ranks the leftmost pair comes first, which no list of merges in
+// Hugging Face's files can say. For a run, though (Llama 2's spaces have one score), it means that the first one
+// grows as far as tokens go, then the next; and so does an order of its merges, the longest first: whenever there
+// is a longer one to lengthen, it is the leftmost, for what lies left of it had its turn before.
+static int number_merges(struct vocabulary *v) {
+    struct merge *merges = (struct merge *)v->merges.data;
+    uint32_t count = vocabulary_merge_count(v), rank = 0;
+    bool *made = memory_new(v->size, sizeof *made);
+    if (!made)
+        return ERROR_SYSTEM;
+    for (uint32_t i = 0; i < count; i++)
+        made[merges[i].result] = true;
+    for (uint32_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; end < count && merges[end].rank == merges[i].rank;)
+            end++;
+        uint32_t step = end - i > 1 && is_run(v, merges + i, end - i, made);
+        for (uint32_t k = i; k < end; k++, rank += step)
+            merges[k].rank = rank;
+        rank += 1 - step;
+    }
+    free(made);
+    return OK;
+}
+
 int vocabulary_merge_ranked(struct vocabulary *v, const uint32_t *rank) {
     struct ranking r = {.vocabulary = v, .rank = rank};
     uint32_t count = 0;
@@ -153,6 +198,8 @@ int vocabulary_merge_ranked(struct vocabulary *v, const uint32_t *rank) {
         code = find_merge(&r, order[i].id);
     if (code == OK && v->merges.size > 0)
         qsort(v->merges.data, vocabulary_merge_count(v), sizeof(struct merge), compare_ranks);
+    if (code == OK)
+        code = number_merges(v);
     free(order);
     buffer_release(&r.symbols);
     buffer_release(&r.heap);

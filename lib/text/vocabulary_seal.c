@@ -181,6 +181,7 @@ static void hash_tokens(XXH3_state_t *state, const struct vocabulary *v) {
 static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
     static const char *const normalizers[] = {"", " nfc", " meta-space", " sentencepiece"};
     const struct scheme *s = &v->scheme;
+    bool sentencepiece = s->normalizer == NORMALIZE_SENTENCEPIECE;
     int code = OK;
     if (s->pattern != PATTERN_GPT2)
         code = buffer_append_format(b, " pattern=%s", pattern_name(s->pattern));
@@ -190,8 +191,9 @@ static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
             s->symbols == SYMBOLS_CHARACTERS ? " characters" : "", s->whole_words ? " whole-words" : "",
             s->byte_fallback ? " byte-fallback" : "", s->fuse_unknown ? " fuse-unknown" : "",
             s->dummy_prefix ? " dummy-prefix" : "", s->prefix_unless_space ? " prefix-unless-space" : "",
-            s->prefix_first ? " prefix-first" : "", s->remove_extra_spaces ? " remove-extra-spaces" : "",
-            s->escape_spaces ? " escape-spaces" : "");
+            s->prefix_first ? " prefix-first" : "",
+            sentencepiece && s->remove_extra_spaces ? " remove-extra-spaces" : "",
+            sentencepiece && s->escape_spaces ? " escape-spaces" : "");
     if (code == OK && s->unknown != no_id)
         code = buffer_append_format(b, " unknown=%u", s->unknown);
     const struct added *added = vocabulary_added(v);
@@ -222,8 +224,8 @@ static int compute_digest(struct vocabulary *v) {
         for (uint32_t i = 0; i < vocabulary_merge_count(v); i++) {
             hash_number(state, merges[i].left, 4);
             hash_number(state, merges[i].right, 4);
-            if (merges[i].rank != i)
-                hash_number(state, merges[i].rank, 4);
+            if (i > 0 && merges[i].rank == merges[i - 1].rank)
+                hash_number(state, i, 4);
         }
         XXH3_128bits_update(state, scheme.data, scheme.size);
         XXH3_128bits_update(state, v->scores.data, v->scores.size);
