@@ -32,6 +32,9 @@ int pattern_find(const char *name_or_expression);
 // By the regular expression of a tokenizer.json's Split (behaviour Isolated, not inverted); -1: unknown. No names,
 // and none of tiktoken's spellings that mean something else to Oniguruma.
 int pattern_find_split(const char *expression);
+// The expression to write into a tokenizer.json's Split, which pattern_find_split() finds again; NULL: it has
+// none.
+const char *pattern_expression(enum text_pattern pattern);
 const char *pattern_name(enum text_pattern pattern);
 
 // The class of a code point (letters are all of \p{L}).
