@@ -27,8 +27,17 @@ int text_each(const struct text_job *job,
               int (*take)(void *context, const struct document *document, const char *domain), void *context,
               struct text_totals *totals);
 
-// Learn a vocabulary of `size` from the documents (of the split's part; NULL: its first) and write tokenizer.json.
-int learn_vocabulary(const struct text_job *job, const char *part, uint32_t size);
+// Learn a vocabulary from the documents and write tokenizer.json.
+struct learn_job {
+    struct text_job text;
+    const char *part;    // of the split; NULL: its first
+    const char *pattern; // as typed; NULL: none was
+    uint32_t size;
+    uint64_t min_frequency;
+    const char *const *specials;
+    int special_count, threads;
+};
+int learn_vocabulary(const struct learn_job *job);
 
 struct encode_job {
     struct text_job text;

@@ -175,7 +175,8 @@ static int run(int count, char **operands) {
         .output = common.output,
     };
     if (code == OK && job == LEARN)
-        code = learn_vocabulary(&text, part, (uint32_t)vocab_size);
+        code = learn_vocabulary(&(struct learn_job){
+            .text = text, .part = part, .size = (uint32_t)vocab_size, .threads = (int)common.threads});
     if (code == OK && job == DECODE)
         code = decode_tokens(vocabulary, count, operands, bytes.data, bytes.size, common.output);
     if (code == OK && job == ENCODE)
@@ -212,5 +213,5 @@ int main(int argc, char **argv) {
         .options = options,
         .run = run,
     };
-    return tool_main(&tool, TOOL_OUTPUT | TOOL_PROGRESS, argc, argv);
+    return tool_main(&tool, TOOL_OUTPUT | TOOL_THREADS | TOOL_PROGRESS, argc, argv);
 }
