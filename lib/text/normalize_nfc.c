@@ -3,6 +3,7 @@
 #include "text/normalize_nfc.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 
@@ -23,7 +24,7 @@ enum {
     TRAILINGS = 28
 };
 
-static unsigned property(uint32_t c) {
+static inline unsigned property(uint32_t c) {
     return c < NFC_END ? nfc_blocks[nfc_index[c / 64]][c % 64] : 0;
 }
 
@@ -31,36 +32,12 @@ static unsigned rank_of(uint32_t c) {
     return property(c) >> 1;
 }
 
-// The character at `at`, of at least one byte, and where the next one starts.
 static uint32_t read_character(const uint8_t *text, size_t size, size_t at, size_t *next) {
-    const uint8_t *s = text + at;
-    const size_t left = size - at;
+    uint32_t c;
     *next = at + 1;
-    if (s[0] < 0x80)
-        return s[0];
-    const uint32_t malformed = MALFORMED + s[0];
-    if (left < 2 || s[0] < 0xc2 || s[0] > 0xf4 || (s[1] & 0xc0) != 0x80)
-        return malformed;
-    if (s[0] < 0xe0) {
-        *next = at + 2;
-        return (s[0] & 0x1fu) << 6 | (s[1] & 0x3f);
-    }
-    if (left < 3 || (s[2] & 0xc0) != 0x80)
-        return malformed;
-    if (s[0] < 0xf0) {
-        uint32_t c = (s[0] & 0xfu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3f);
-        if (c < 0x800 || (c >= 0xd800 && c < 0xe000))
-            return malformed;
-        *next = at + 3;
-        return c;
-    }
-    if (left < 4 || (s[3] & 0xc0) != 0x80)
-        return malformed;
-    const uint32_t c = (s[0] & 7u) << 18 | (s[1] & 0x3fu) << 12 | (s[2] & 0x3fu) << 6 | (s[3] & 0x3f);
-    if (c < 0x10000 || c > 0x10ffff)
-        return malformed;
-    *next = at + 4;
-    return c;
+    if (text[at] < 0x80)
+        return text[at];
+    return utf8_read(text, size, at, &c, next) ? c : MALFORMED + text[at];
 }
 
 static size_t write_character(uint32_t c, uint8_t to[4]) {
@@ -200,14 +177,17 @@ static size_t pass_over(const uint8_t *text, size_t size, size_t at, size_t *sta
     const uint64_t ascii = 0x8080808080808080u;
     unsigned last = 0;
     for (size_t next; at < size; at = next) {
-        uint64_t eight;
-        if (size - at > sizeof eight && (memcpy(&eight, text + at, sizeof eight), (eight & ascii) == 0)) {
-            next = at + sizeof eight;
-            *starter = next - 1;
-            last = 0;
-            continue;
+        unsigned p = 0;
+        uint32_t c;
+        if (text[at] >= 0x80) {
+            p = utf8_read(text, size, at, &c, &next) ? property(c) : 0;
+        } else {
+            uint64_t eight = ascii;
+            if (size - at >= sizeof eight)
+                memcpy(&eight, text + at, sizeof eight);
+            next = at + (eight & ascii ? 1 : sizeof eight);
+            at = next - 1;
         }
-        unsigned p = property(read_character(text, size, at, &next));
         if (p & UNSURE || (p > 0 && p < last))
             return at;
         if (p == 0)

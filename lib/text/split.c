@@ -3,6 +3,7 @@
 // before other text that leaves its last character to the next word, white space up to its last line feed, letters
 // up to the last one that may be lower case. Every run is looked at a fixed number of times, whatever its length.
 #include "text/split_window.h"
+#include "text/utf8.h"
 
 #include <string.h>
 
@@ -37,43 +38,26 @@ static INLINE int class_bit(char digit) {
     return 1 << ((unsigned)digit % 32);
 }
 
-// The class of the character of several bytes at `at`, and where the next one starts. A byte that starts no
-// well-formed sequence (Unicode table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF) is a
-// character of its own.
-static INLINE int class_beyond_ascii(struct text t, size_t at, size_t *next) {
-    const uint8_t *s = t.bytes + at;
-    size_t left = t.size - at;
-    *next = at + 1;
-    if (left < 2 || (s[1] & 0xc0) != 0x80)
-        return OTHER;
-    unsigned block = s[0] & 0x1f; // the code point without its last six bits
-    if (s[0] >= 0xc2 && s[0] < 0xe0) {
-        *next = at + 2;
-        return class_bit(class_blocks[class_index[block]][s[1] & 0x3f]);
-    }
-    if (s[0] < 0xe0 || left < 3 || (s[2] & 0xc0) != 0x80)
-        return OTHER;
-    block = (s[0] & 0xfu) << 6 | (s[1] & 0x3f);
-    if (s[0] < 0xf0) {
-        if (block < 0x800 >> 6 || block >> 5 == 0xd800 >> 11)
-            return OTHER;
-        *next = at + 3;
-        return class_bit(class_blocks[class_index[block]][s[2] & 0x3f]);
-    }
-    block = (s[0] & 7u) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3f);
-    if (s[0] > 0xf4 || left < 4 || (s[3] & 0xc0) != 0x80 || block < 0x10000 >> 6 || block > 0x10ffff >> 6)
-        return OTHER;
-    *next = at + 4;
-    if (block < CLASS_END >> 6)
-        return class_bit(class_blocks[class_index[block]][s[3] & 0x3f]);
-    return block >= 0xe0100 >> 6 && (block << 6 | (s[3] & 0x3fu)) < 0xe01f0 ? MARK : OTHER;
+static INLINE int class_of(uint32_t c) {
+    if (c < CLASS_END)
+        return class_bit(class_blocks[class_index[c / 64]][c % 64]);
+    return c >= 0xe0100 && c < 0xe01f0 ? MARK : OTHER;
 }
 
+// The class of the character at `at`, and where the next one starts. A byte that starts no well-formed sequence is
+// a character of its own.
 static INLINE int class_at(struct text t, size_t at, size_t *next) {
+    const uint8_t *s = t.bytes + at;
+    uint32_t c;
     *next = at + 1;
-    if (t.bytes[at] < 0x80)
-        return class_bit(class_ascii[t.bytes[at]]);
-    return class_beyond_ascii(t, at, next);
+    if (s[0] < 0x80)
+        return class_bit(class_ascii[s[0]]);
+    // Cyrillic, Greek, Hebrew and Arabic: fewer steps than in general.
+    if (s[0] >= 0xc2 && s[0] < 0xe0 && t.size - at >= 2 && (s[1] & 0xc0) == 0x80) {
+        *next = at + 2;
+        return class_bit(class_blocks[class_index[s[0] & 0x1f]][s[1] & 0x3f]);
+    }
+    return utf8_read(t.bytes, t.size, at, &c, next) ? class_of(c) : OTHER;
 }
 
 // Where the run of characters of these classes ends that starts at `at` (it may be empty).
@@ -221,7 +205,9 @@ static size_t qwen2_word(struct text t, size_t begin) {
 // HEAD*TAIL+ at `at`, else HEAD+TAIL*, else nothing. HEAD* takes all it can; where no lower case letter follows,
 // it gives back characters until one is left for TAIL+.
 static INLINE size_t cased_end(struct text t, size_t at) {
-    size_t next, given_back = 0;
+    const size_t caseless = run_end(t, at, HEAD & TAIL); // Japanese has no other letters
+    size_t next, given_back = caseless > at ? caseless : 0;
+    at = caseless;
     for (int class; at < t.size; at = next) {
         class = class_at(t, at, &next);
         if (class & LOWER)
@@ -328,9 +314,7 @@ size_t split_words(enum text_pattern pattern, const uint8_t *bytes, size_t size,
 }
 
 enum text_class character_class(uint32_t c) {
-    int class = c < CLASS_END                 ? class_bit(class_blocks[class_index[c / 64]][c % 64])
-                : c >= 0xe0100 && c < 0xe01f0 ? MARK
-                                              : OTHER;
+    const int class = class_of(c);
     return class & LETTER   ? CLASS_LETTER
            : class & MARK   ? CLASS_MARK
            : class & NUMBER ? CLASS_NUMBER
