@@ -54,9 +54,10 @@ static inline uint32_t unit_value(uint32_t unit) {
 struct walk {
     struct charsmap map;
     uint16_t *height; // by unit: the bytes of the longest rule's rest from there + 1; 0: not yet known
-    struct {
+    struct place {
         uint32_t node, children;
-        int byte; // the next child to look at
+        int byte;        // the next child to look at
+        uint16_t height; // as far as is known
     } path[RULE_MOST + 1];
 };
 
@@ -85,9 +86,7 @@ static int enter_node(struct walk *w, int depth, uint32_t node) {
     if ((children | 0xff) >= w->map.size)
         return error_set(ERROR_INPUT, "charsmap: byte %zu: its children are at unit %u of %u", unit_place(node),
                          children, w->map.size);
-    w->path[depth].node = node;
-    w->path[depth].children = children;
-    w->path[depth].byte = 0;
+    w->path[depth] = (struct place){.node = node, .children = children, .height = 1};
     return unit_has_value(unit) ? check_value(w, children) : OK;
 }
 
@@ -95,26 +94,25 @@ static int check_nodes(struct walk *w) {
     int depth = 0;
     int code = enter_node(w, 0, 0);
     while (code == OK && depth >= 0) {
-        uint32_t child = w->path[depth].children ^ (uint32_t)w->path[depth].byte;
-        uint32_t node = w->path[depth].node;
-        if (w->height[node] == 0)
-            w->height[node] = 1;
-        if (w->path[depth].byte++ == BYTES) {
-            if (depth > 0 && w->height[w->path[depth - 1].node] < w->height[node] + 1)
-                w->height[w->path[depth - 1].node] = w->height[node] + 1;
-            depth--;
+        struct place *at = &w->path[depth];
+        if (at->byte == BYTES) {
+            w->height[at->node] = at->height;
+            if (depth-- > 0 && at[-1].height < at->height + 1)
+                at[-1].height = at->height + 1;
             continue;
         }
-        if (!unit_leads(unit_at(&w->map, child), (uint8_t)(w->path[depth].byte - 1)))
+        uint8_t byte = (uint8_t)at->byte++;
+        uint32_t child = at->children ^ byte;
+        if (!unit_leads(unit_at(&w->map, child), byte))
             continue;
-        bool known = w->height[child] > 0;
-        if (depth + (known ? w->height[child] : 1) > RULE_MOST)
+        uint16_t height = w->height[child];
+        if (depth + (height > 0 ? height : 1) > RULE_MOST)
             return error_set(ERROR_INPUT, "charsmap: byte %zu: a rule for more than %d bytes is not implemented",
                              unit_place(child), RULE_MOST);
-        if (!known)
+        if (height == 0)
             code = enter_node(w, ++depth, child);
-        else if (w->height[node] < w->height[child] + 1)
-            w->height[node] = w->height[child] + 1;
+        else if (at->height < height + 1)
+            at->height = height + 1;
     }
     return code;
 }

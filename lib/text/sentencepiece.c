@@ -50,8 +50,7 @@ bool sentencepiece_recognise(const uint8_t *data, size_t size) {
     return size > 2 && data[0] == (1 << 3 | WIRE_BYTES) && data[2] == (1 << 3 | WIRE_BYTES);
 }
 
-static int check_piece(const struct model *m, const struct piece *p) {
-    uint32_t id = piece_count(m);
+static int check_piece(const struct model *m, const struct piece *p, uint32_t id) {
     const char *cause = NULL;
     if (p->size == 0)
         cause = "is empty";
@@ -198,7 +197,7 @@ static int add_byte(struct vocabulary *v, const struct model *m, const struct pi
 }
 
 static int add_piece(struct vocabulary *v, struct model *m, struct piece *p) {
-    int code = check_piece(m, p);
+    int code = check_piece(m, p, v->size);
     if (code != OK)
         return code;
     if (is_null(p)) {

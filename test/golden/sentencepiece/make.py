@@ -16,6 +16,7 @@ inner.model    unigram with byte fallback, pieces with spaces within, spaces kep
 import os
 import random
 import struct
+import zlib
 
 import sentencepiece
 
@@ -27,22 +28,27 @@ RULES = [  # what Unicode's compatibility forms do, in small
 ]
 
 DOCUMENTS = [
-    "", " ", "  ", "\u2581", "\u2581\u2581 \u2581", " \t\n ", "\u200b", " \u200b ", "a\u200b b \u200b c", "\x01a\x01",
-    "the  river   the    sea     ", "   the", "\u3000the\u00a0\u00a0sea\u3000", "a\u2581b \u2581c\u2581 d",
-    "\u00a8 \u00a8a\u00a8\u00a8 \u0308 \u0308\u0308", "e\u0301e\u0301\u0301e e\u0301", "f\u0301\u0302\u0303f\u0301\u0302x",
-    "\u2460\u2460a \u2460", "\ufb01\ufb01n ﬁ\u2026\u2026", "ABBA TATA Straße", "<sep><sep>a<sep> <sep> b", "<se", "<sep",
-    "the<sep>sea the sea<sea>", "foo bar foo  bar foobar xfoo bary", "abcabababcab", "the the\u2581the", "ethe thee",
-    "<s>the</s><unk><pad>\u2047 <0x41><0x0A>", "\U0001f642\U0001f642x\U0001f642 \U0001f642", "\u4e00\u4e01\u4e02 \u4e00",
-    "\ufffd\ufffd a\ufffdb", "\ue000\U0010ffff\u0378", "\u2581the\u2581river", "river\u2581", "the sand carries the river " * 40,
-    "x" * 300, " " * 100, "the" + " " * 100 + "sea", "\u3042" * 100,
+    "", " ", "  ", "\u2581", "\u2581\u2581 \u2581", " \t\n ", "\u200b", " \u200b ",
+    "a\u200b b \u200b c", "\x01a\x01", "the  river   the    sea     ", "   the",
+    "\u3000the\u00a0\u00a0sea\u3000", "a\u2581b \u2581c\u2581 d",
+    "\u00a8 \u00a8a\u00a8\u00a8 \u0308 \u0308\u0308", "e\u0301e\u0301\u0301e e\u0301",
+    "f\u0301\u0302\u0303f\u0301\u0302x", "\u2460\u2460a \u2460", "\ufb01\ufb01n ﬁ\u2026\u2026",
+    "ABBA TATA Straße", "<sep><sep>a<sep> <sep> b", "<se", "<sep", "the<sep>sea the sea<sea>",
+    "foo bar foo  bar foobar xfoo bary", "abcabababcab", "the the\u2581the", "ethe thee",
+    "<s>the</s><unk><pad>\u2047 <0x41><0x0A>", "\U0001f642\U0001f642x\U0001f642 \U0001f642",
+    "\u4e00\u4e01\u4e02 \u4e00", "\ufffd\ufffd a\ufffdb", "\ue000\U0010ffff\u0378",
+    "\u2581the\u2581river", "river\u2581", "the sand carries the river " * 40, "x" * 300, " " * 100,
+    "the" + " " * 100 + "sea", "\u3042" * 100,
 ]
 
 MALFORMED = [
-    b"\xff", b"a\xffb", b"\xc3", b"\xc3\xa9\xc3", b"\xe2\x96", b"the \xe2\x96\x81\xe2\x96 sea", b"\xed\xa0\x80", b"\xc0\x80",
-    b"\xf4\x90\x80\x80", b"\xf0\x9f\x99", b"\x80\x80 \x80", b"e\xcc", b"e\xcc\x81\xcc", b"\xf8\x88\x80\x80\x80",
+    b"\xff", b"a\xffb", b"\xc3", b"\xc3\xa9\xc3", b"\xe2\x96", b"the \xe2\x96\x81\xe2\x96 sea",
+    b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xf0\x9f\x99", b"\x80\x80 \x80", b"e\xcc",
+    b"e\xcc\x81\xcc", b"\xf8\x88\x80\x80\x80",
 ]
 
 NORMAL, UNUSED = 1, 5
+LONG = 60  # sums of scores pass 100,000, where the library begins anew
 
 
 def varint(n):
@@ -123,6 +129,14 @@ def write_ids(name, suffix, documents):
             f.write(" ".join(map(str, processor.encode(document))) + "\n")
 
 
+def write_long(name):
+    processor = sentencepiece.SentencePieceProcessor(model_file=name + ".model")
+    with open("../tokenizer/train.txt", "rb") as f:
+        ids = processor.encode(f.read().replace(b"\0", b" ") * LONG)
+    with open(name + ".long", "w") as f:
+        f.write("%d %08x\n" % (len(ids), zlib.crc32(struct.pack("<%dI" % len(ids), *ids))))
+
+
 def read_documents(path):
     with open(path, "rb") as f:
         return f.read().split(b"\0")
@@ -153,5 +167,6 @@ for model in ("llama", "symbols", "unigram", "inner"):
     write_ids(model, ".ids", DOCUMENTS)
     if model != "llama":
         write_ids(model, ".malformed", MALFORMED)
+    write_long(model)
     os.remove(model + ".vocab")
 os.remove("rules.tsv")
