@@ -1,28 +1,23 @@
-// Encoding: a text is normalized and cut into words; a word's ids come from the cache of the words seen lately, or
-// else from the model.
+// Encoding: added tokens cut the text, each piece between them is normalized, cut into words and encoded by the
+// model (lib/text/vocabulary_private.h).
 #include "base/error.h"
-#include "text/bpe.h"
+#include "text/added.h"
+#include "text/normalize.h"
+#include "text/unigram.h"
 #include "text/vocabulary_private.h"
-#include "text/word_cache.h"
+#include "text/words.h"
 
 #include <stdlib.h>
 
-enum { WORDS_AT_ONCE = 256, SMALL_WORD = 64 };
-
-struct batch { // words in a row, and where the cache has them
-    size_t ends[WORDS_AT_ONCE];
-    struct word_key keys[WORDS_AT_ONCE];
-    void *places[WORDS_AT_ONCE]; // struct short_set or, of a longer word, struct long_slot
-};
-
 struct encoder {
     const struct vocabulary *vocabulary;
-    struct word_cache cache;
-    struct bpe bpe;
-    uint32_t *symbols; // of a word that is longer than SMALL_WORD
-    size_t symbol_room;
-    struct buffer *ids; // where the current call appends
-    struct batch batch;
+    bool allow_special;
+    struct words words;      // MODEL_BPE
+    struct unigram *unigram; // MODEL_UNIGRAM
+    struct buffer normalized;
+    // of the present call
+    const uint8_t *text, *text_end; // behind the text, or the normalized piece
+    struct buffer *ids;
 };
 
 int encoder_new(struct encoder **out, const struct vocabulary *v) {
@@ -30,8 +25,7 @@ int encoder_new(struct encoder **out, const struct vocabulary *v) {
     if (!e)
         return ERROR_SYSTEM;
     e->vocabulary = v;
-    e->bpe.vocabulary = v;
-    int code = word_cache_new(&e->cache);
+    int code = v->scheme.model == MODEL_UNIGRAM ? unigram_new(&e->unigram, v) : words_init(&e->words, v);
     if (code != OK) {
         encoder_free(e);
         *out = NULL;
@@ -42,124 +36,121 @@ int encoder_new(struct encoder **out, const struct vocabulary *v) {
 void encoder_free(struct encoder *e) {
     if (!e)
         return;
-    word_cache_release(&e->cache);
-    bpe_release(&e->bpe);
-    free(e->symbols);
+    words_release(&e->words);
+    unigram_free(e->unigram);
+    buffer_release(&e->normalized);
     free(e);
 }
 
-// ---- one word ----
-
-static size_t byte_symbols(const struct vocabulary *v, const uint8_t *word, size_t size, uint32_t *symbols) {
-    size_t n = 0;
-    for (size_t i = 0; i < size; i++) {
-        uint32_t id = v->byte_id[word[i]];
-        symbols[n] = id != no_id ? id : v->scheme.unknown;
-        n += symbols[n] != no_id;
-    }
-    return n;
+void encoder_allow_special(struct encoder *e, bool allowed) {
+    e->allow_special = allowed;
 }
 
-static int encode_bpe(struct encoder *e, const uint8_t *word, size_t size, uint32_t *ids, size_t *count) {
-    uint32_t few[SMALL_WORD], *symbols = few;
-    if (size > SMALL_WORD) {
-        if (size > e->symbol_room) {
-            int code = memory_resize(&e->symbols, size, sizeof *e->symbols);
-            if (code != OK)
-                return code;
-            e->symbol_room = size;
-        }
-        symbols = e->symbols;
-    }
-    size_t n = byte_symbols(e->vocabulary, word, size, symbols);
-    *count = 0;
-    return n > 0 ? bpe_merge(&e->bpe, symbols, n, ids, count) : OK;
-}
-
-static int encode_word(struct encoder *e, const uint8_t *word, size_t size, uint32_t *ids, size_t *count) {
-    const struct vocabulary *v = e->vocabulary;
+static int encode_unigram(struct encoder *e, const uint8_t *text, size_t size) {
+    size_t ends[WORDS_AT_ONCE], n;
     int code = OK;
-    uint32_t id = no_id;
-    if (v->scheme.whole_words && (id = vocabulary_find(v, word, size)) != no_id) {
-        *ids = id;
-        *count = 1;
-    } else
-        code = encode_bpe(e, word, size, ids, count);
-    if (code == OK)
-        word_cache_put(&e->cache, word, size, ids, *count);
+    unigram_begin(e->unigram);
+    for (size_t begin = 0; begin < size && code == OK; begin = ends[n - 1]) {
+        n = split_words(e->vocabulary->scheme.pattern, text, size, begin, ends, WORDS_AT_ONCE);
+        code = unigram_words(e->unigram, text, begin, ends, n, e->ids);
+    }
     return code;
 }
 
-// ---- words in batches ----
-
-static void find_places(struct encoder *e, const uint8_t *text, const uint8_t *text_end, size_t begin, size_t n) {
-    struct batch *b = &e->batch;
-    for (size_t i = 0; i < n; begin = b->ends[i++]) {
-        const uint8_t *word = text + begin;
-        size_t size = b->ends[i] - begin;
-        if (size <= SHORT_WORD) {
-            b->keys[i] = word_key_of(word, size, text_end);
-            b->places[i] = word_cache_short(&e->cache, b->keys[i]);
-            __builtin_prefetch(b->places[i]);
-        } else if (size <= LONG_WORD) {
-            uint8_t *slot = b->places[i] = word_cache_long(&e->cache, word, size);
-            __builtin_prefetch(slot);
-            __builtin_prefetch(slot + sizeof(struct long_slot) / 2);
-        }
-    }
+static int encode_words(struct encoder *e, const uint8_t *text, size_t size) {
+    return e->unigram ? encode_unigram(e, text, size) : words_add(&e->words, text, size, e->text_end, e->ids);
 }
 
-// A word that is not in the short slots.
-static int take_long(struct encoder *e, const uint8_t *word, size_t size, struct long_slot *slot, uint32_t *ids,
-                     size_t *count) {
-    if (!slot || !word_cache_find_long(slot, word, size))
-        return encode_word(e, word, size, ids, count);
-    memcpy(ids, slot->ids, sizeof slot->ids[0] * slot->count);
-    *count = slot->count;
-    return OK;
+static int flush(struct encoder *e) {
+    return e->unigram ? OK : words_flush(&e->words, e->text_end, e->ids);
 }
 
-static int take_words(struct encoder *e, const uint8_t *text, size_t begin, size_t n) {
-    struct batch *b = &e->batch;
-    uint32_t *ids = (uint32_t *)(void *)(e->ids->data + e->ids->size);
-    for (size_t i = 0; i < n; begin = b->ends[i++]) {
-        const uint8_t *word = text + begin;
-        size_t size = b->ends[i] - begin, count;
-        struct long_slot *slot = NULL;
-        if (size <= SHORT_WORD) {
-            const uint32_t *found = word_cache_find_short(b->places[i], b->keys[i]);
-            if (found && found[0] != no_id) {
-                memcpy(ids, found, SHORT_IDS * sizeof *ids); // there is room for them, and it is one instruction
-                ids += 1 + (found[1] != no_id) + (found[2] != no_id) + (found[3] != no_id);
-                continue;
-            }
-            if (found)
-                slot = word_cache_long(&e->cache, word, size);
-        } else if (size <= LONG_WORD)
-            slot = b->places[i];
-        int code = take_long(e, word, size, slot, ids, &count);
-        if (code != OK)
-            return code;
-        ids += count;
+static int append_id(struct encoder *e, uint32_t id) {
+    return e->unigram ? buffer_append(e->ids, &id, sizeof id) : words_add_id(&e->words, id, e->text_end, e->ids);
+}
+
+// Unknown characters beside each other are one, over the words' borders, too.
+static void fuse_unknown(struct encoder *e, size_t from) {
+    uint32_t *ids = (uint32_t *)(void *)e->ids->data, unknown = e->vocabulary->scheme.unknown;
+    size_t kept = from, n = e->ids->size / sizeof *ids;
+    for (size_t i = from; i < n; i++)
+        if (i == from || ids[i] != unknown || ids[kept - 1] != unknown)
+            ids[kept++] = ids[i];
+    e->ids->size = kept * sizeof *ids;
+}
+
+static int encode_normalized(struct encoder *e, const uint8_t *text, size_t size) {
+    const struct scheme *s = &e->vocabulary->scheme;
+    bool fuse = s->fuse_unknown && !s->byte_fallback && s->unknown != no_id && !e->unigram;
+    int code = fuse ? flush(e) : OK;
+    size_t from = e->ids->size / sizeof(uint32_t);
+    if (code == OK)
+        code = encode_words(e, text, size);
+    if (code == OK && fuse) {
+        code = flush(e);
+        fuse_unknown(e, from);
     }
-    e->ids->size = (size_t)((uint8_t *)ids - e->ids->data);
-    return OK;
+    return code;
+}
+
+// What a matcher finds becomes its id, what lies between goes to `encode`.
+typedef int encode_function(struct encoder *e, const uint8_t *text, size_t size, bool first);
+
+static int encode_around(struct encoder *e, const struct added_matcher *m, const uint8_t *text, size_t size,
+                         bool first, encode_function *encode) {
+    if (!added_matcher_wanted(m, e->allow_special))
+        return encode(e, text, size, first);
+    struct added_search s = {.text = text, .size = size};
+    int code = OK;
+    for (bool more = true; more && code == OK;) {
+        more = added_next(m, &s, e->allow_special);
+        size_t end = more ? s.match_begin : size;
+        if (s.begin < end)
+            code = encode(e, text + s.begin, end - s.begin, first && s.begin == 0);
+        if (more && code == OK)
+            code = append_id(e, s.id);
+    }
+    return code;
+}
+
+static int encode_between(struct encoder *e, const uint8_t *text, size_t size, bool first) {
+    (void)first;
+    return encode_normalized(e, text, size);
+}
+
+// Normalizing takes the buffer that words collected before may lie in.
+static int normalize_and_encode(struct encoder *e, const struct added_matcher *m, const uint8_t *text, size_t size,
+                                bool first) {
+    const uint8_t *piece = text, *text_end = e->text_end;
+    bool same = e->vocabulary->scheme.normalizer == NORMALIZE_NONE;
+    int code = same ? OK : flush(e);
+    if (code == OK)
+        code = normalize_text(e->vocabulary, &piece, &size, first, &e->normalized);
+    same = piece == text;
+    e->text_end = same ? text_end : piece + size;
+    if (code == OK && size > 0)
+        code = encode_around(e, m, piece, size, first, encode_between);
+    if (code == OK && !same)
+        code = flush(e);
+    e->text_end = text_end;
+    return code;
+}
+
+static int encode_late(struct encoder *e, const uint8_t *text, size_t size, bool first) {
+    return normalize_and_encode(e, NULL, text, size, first);
+}
+
+// A piece between the added tokens of the text as it is: those of the normalized text cut it again.
+static int encode_piece(struct encoder *e, const uint8_t *text, size_t size, bool first) {
+    const struct vocabulary *v = e->vocabulary;
+    return normalizer_is_late(v) ? encode_around(e, v->normalized_matcher, text, size, first, encode_late)
+                                 : normalize_and_encode(e, v->normalized_matcher, text, size, first);
 }
 
 int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids) {
-    const struct batch *b = &e->batch;
     e->ids = ids;
-    int code = OK;
-    for (size_t begin = 0, n; code == OK; begin = b->ends[n - 1]) {
-        n = split_words(e->vocabulary->scheme.pattern, text, size, begin, e->batch.ends, WORDS_AT_ONCE);
-        if (n == 0)
-            break;
-        // No token is of less than a byte.
-        code = buffer_reserve(ids, (b->ends[n - 1] - begin + SHORT_IDS) * sizeof(uint32_t));
-        if (code != OK)
-            break;
-        find_places(e, text, text + size, begin, n);
-        code = take_words(e, text, begin, n);
-    }
-    return code;
+    e->text_end = text + size;
+    e->words.count = 0;
+    int code = encode_around(e, e->vocabulary->matcher, text, size, true, encode_piece);
+    return code == OK ? flush(e) : code;
 }

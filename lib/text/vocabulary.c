@@ -1,5 +1,7 @@
 #include "text/vocabulary.h"
 #include "base/error.h"
+#include "text/added.h"
+#include "text/symbols.h"
 #include "text/unigram.h"
 #include "text/vocabulary_private.h"
 
@@ -56,6 +58,9 @@ void vocabulary_free(struct vocabulary *v) {
         buffer_release(buffers[i]);
     trie_release(&v->user_defined);
     unigram_model_free(v->unigram);
+    character_table_free(v->characters);
+    added_matcher_free(v->matcher);
+    added_matcher_free(v->normalized_matcher);
     free(v->pairs);
     free(v->pieces_by_hash);
     free(v);

@@ -54,6 +54,8 @@ uint32_t vocabulary_find_special(const struct vocabulary *v, const char *text); 
 struct encoder; // per-thread scratch and cache
 int encoder_new(struct encoder **e, const struct vocabulary *v);
 void encoder_free(struct encoder *e);
+// Special tokens inside the text become their ids; by default they are text.
+void encoder_allow_special(struct encoder *e, bool allowed);
 int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids);
 
 #endif

@@ -76,7 +76,9 @@ struct pair_slot {
     uint32_t rank, result;
 };
 
-struct unigram_model; // lib/text/unigram.h
+struct unigram_model;   // lib/text/unigram.h
+struct character_table; // lib/text/symbols.h
+struct added_matcher;   // lib/text/added.h
 
 struct vocabulary {
     struct scheme scheme;
@@ -93,7 +95,10 @@ struct vocabulary {
     // SentencePiece's: symbols found in the text before anything else, values are ids; what the normalizer copies.
     struct trie user_defined;
     uint8_t plain[128];            // ASCII characters that no rule touches where ASCII or the end follows
-    struct unigram_model *unigram; // MODEL_UNIGRAM, made by vocabulary_seal
+    // made by vocabulary_seal:
+    struct unigram_model *unigram;      // MODEL_UNIGRAM
+    struct character_table *characters; // SYMBOLS_CHARACTERS
+    struct added_matcher *matcher, *normalized_matcher;
     // Pieces that are merged through but never produced: where an id's range of unused_ids is not empty, it stands
     // for those ids. Empty where there are none.
     struct buffer unused_ends; // uint32_t by id

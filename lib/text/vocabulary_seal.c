@@ -1,5 +1,7 @@
 // The last step in making a vocabulary: its indexes, its end of text and its digest.
 #include "base/error.h"
+#include "text/added.h"
+#include "text/symbols.h"
 #include "text/unigram.h"
 #include "text/vocabulary_private.h"
 
@@ -252,5 +254,11 @@ int vocabulary_seal(struct vocabulary *v) {
     }
     if (code == OK && v->scheme.model == MODEL_UNIGRAM)
         code = unigram_model_new(&v->unigram, v);
+    if (code == OK && v->scheme.symbols == SYMBOLS_CHARACTERS)
+        code = character_table_new(&v->characters, v);
+    if (code == OK)
+        code = added_matcher_new(&v->matcher, v, false);
+    if (code == OK)
+        code = added_matcher_new(&v->normalized_matcher, v, true);
     return code;
 }
