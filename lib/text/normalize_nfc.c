@@ -37,7 +37,7 @@ static uint32_t read_character(const uint8_t *text, size_t size, size_t at, size
     *next = at + 1;
     if (text[at] < 0x80)
         return text[at];
-    return utf8_read(text, size, at, &c, next) ? c : MALFORMED + text[at];
+    return utf8_read(text, size, at, &c, next) ? c : MALFORMED + (uint32_t)text[at];
 }
 
 static size_t write_character(uint32_t c, uint8_t to[4]) {
