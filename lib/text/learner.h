@@ -14,7 +14,9 @@ struct learner;
 struct progress;
 
 struct learner_options {
-    enum text_pattern pattern;   // how text is cut into words
+    bool characters;             // SentencePiece's style: symbols are characters, the rest are bytes
+    double coverage;             // characters: the share of the text's that get a token of their own, above 0
+    enum text_pattern pattern;   // bytes: how text is cut into words
     uint64_t min_frequency;      // pairs that occur less often are not joined; 0 as 1
     const char *const *specials; // further special tokens, borrowed until learner_finish
     int special_count;
@@ -27,8 +29,10 @@ void learner_free(struct learner *l);
 int learner_add(struct learner *l, const uint8_t *text, size_t size);
 
 // Make the vocabulary of `size` tokens, fewer where the text runs out of pairs. Once, for it uses up the words.
-// Ids: the 256 bytes in the order of GPT-2's alphabet, the merges, then the special tokens in their order,
+// Ids of bytes: the 256 in the order of GPT-2's alphabet, the merges, then the special tokens in their order,
 // <|endoftext|> in front of them unless it is one of them. size = 257 without others: a byte vocabulary.
+// Ids of characters: <unk>, <s>, </s> (which ends documents), the special tokens, the 256 bytes, the characters by
+// code point, the merges. Text is what Llama 2's tokenizer.json makes of it, and words are those of characters.h.
 // ERROR_USAGE where `size` is too small for that, ERROR_INPUT where a special token is an ordinary one, too.
 // progress (NULL: none): started, in tokens; told of every merge.
 int learner_finish(struct learner *l, uint32_t size, struct progress *progress, struct vocabulary **v);

@@ -35,7 +35,7 @@ struct rows {
 // they are too many.
 int rows_new(struct rows *r, uint64_t size, int parts);
 void rows_release(struct rows *r);
-// The next id, of a symbol of so many bytes.
+// The next id, of a symbol of so many bytes; 0: the words have no such symbol.
 int rows_add_id(struct rows *r, const uint8_t *bytes, uint32_t size);
 // Add a word, then its symbols; counts never rise from one word to the next.
 int rows_begin_word(struct rows *r, uint64_t count);

@@ -3,6 +3,7 @@
 #include "text/word_counts.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "text/characters.h"
 
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ struct found_word {
 };
 
 struct piece_words {
+    struct buffer text;          // where it is not the document's own
     struct buffer words, sorted; // struct found_word, in order of the text and by shard
     uint32_t ends[WORD_SHARDS];  // in `sorted`
     int code;
@@ -83,23 +85,41 @@ static void sort_by_shard(struct piece_words *found) {
         sorted[at[words[i].hash >> (32 - WORD_SHARD_BITS)]++] = words[i];
 }
 
-static int search_piece(const struct word_counts *w, const struct word_piece *piece, struct piece_words *found) {
+static int add_found(struct piece_words *found, const uint8_t *text, size_t size) {
+    if (size >= UINT32_MAX)
+        return ERROR_INPUT;
+    struct found_word word = {text, (uint32_t)size, (uint32_t)XXH3_64bits(text, size)};
+    return buffer_append(&found->words, &word, sizeof word);
+}
+
+static int search_pattern(enum text_pattern pattern, const struct word_piece *piece, struct piece_words *found) {
     size_t ends[WORDS_AT_ONCE], begin = piece->begin;
     int code = OK;
-    buffer_clear(&found->words);
     while (begin < piece->end && code == OK) {
-        struct found_word words[WORDS_AT_ONCE];
-        size_t n = split_words(w->pattern, piece->text, piece->size, begin, ends, WORDS_AT_ONCE), kept = 0;
-        for (; kept < n && begin < piece->end; begin = ends[kept++]) {
-            size_t size = ends[kept] - begin;
-            if (size >= UINT32_MAX)
-                return ERROR_INPUT;
-            words[kept] = (struct found_word){piece->text + begin, (uint32_t)size,
-                                              (uint32_t)XXH3_64bits(piece->text + begin, size)};
-        }
-        code = buffer_append(&found->words, words, kept * sizeof *words);
+        size_t n = split_words(pattern, piece->text, piece->size, begin, ends, WORDS_AT_ONCE);
+        for (size_t i = 0; i < n && begin < piece->end && code == OK; begin = ends[i++])
+            code = add_found(found, piece->text + begin, ends[i] - begin);
     }
+    return code;
+}
+
+static int search_characters(const struct word_piece *piece, struct piece_words *found) {
+    struct buffer *text = &found->text;
+    buffer_clear(text);
+    int code = characters_escape(piece->text, piece->begin, piece->end, piece->begin == 0, text);
+    for (size_t begin = 0, end; begin < text->size && code == OK; begin = end) {
+        bool dropped;
+        end = characters_word_end(text->data, text->size, begin, &dropped);
+        if (!dropped)
+            code = add_found(found, text->data + begin, end - begin);
+    }
+    return code;
+}
+
+static int search_piece(const struct word_counts *w, const struct word_piece *piece, struct piece_words *found) {
+    buffer_clear(&found->words);
     buffer_clear(&found->sorted);
+    int code = w->characters ? search_characters(piece, found) : search_pattern(w->pattern, piece, found);
     if (code == OK)
         code = buffer_reserve(&found->sorted, found->words.size);
     if (code == OK)
@@ -239,6 +259,7 @@ void word_counts_release(struct word_counts *w) {
         free(w->shards[s].slots);
     }
     for (size_t i = 0; i < w->found_room; i++) {
+        buffer_release(&w->found[i].text);
         buffer_release(&w->found[i].words);
         buffer_release(&w->found[i].sorted);
     }

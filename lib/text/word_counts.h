@@ -7,6 +7,8 @@
 #include "base/threads.h"
 #include "text/split.h"
 
+#include <stdbool.h>
+
 enum { WORD_SHARD_BITS = 6, WORD_SHARDS = 1 << WORD_SHARD_BITS };
 
 struct word {
@@ -25,6 +27,7 @@ struct word_shard {
 struct word_counts {
     struct threads *pool;
     enum text_pattern pattern;
+    bool characters; // words as in characters.h, whatever the pattern
     struct word_shard shards[WORD_SHARDS];
     struct buffer batch;       // documents that wait to be counted
     struct buffer pieces;      // struct word_piece: what to count

@@ -33,6 +33,8 @@ struct learn_job {
     struct text_job text;
     const char *part;    // of the split; NULL: its first
     const char *pattern; // as typed; NULL: none was
+    bool characters;     // SentencePiece's style instead
+    double coverage;
     uint32_t size;
     uint64_t min_frequency;
     const char *const *specials;

@@ -48,7 +48,9 @@ int learn_vocabulary(const struct learn_job *job) {
     struct vocabulary *vocabulary = NULL;
     double start = clock_seconds();
     int code = find_part(&l, &job->text, job->part);
-    struct learner_options options = {.min_frequency = job->min_frequency,
+    struct learner_options options = {.characters = job->characters,
+                                      .coverage = job->coverage,
+                                      .min_frequency = job->min_frequency,
                                       .specials = job->specials,
                                       .special_count = job->special_count,
                                       .threads = job->threads};

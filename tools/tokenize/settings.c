@@ -8,8 +8,10 @@ static const char *const unit_names[] = {"file", "line", "separator", NULL};
 static const char *const from_names[] = {"none", "dir", "file", NULL};
 static const char *const import_names[] = {"none", "u16", "u32", NULL};
 static const char *const dedup_names[] = {"none", "exact", NULL};
+static const char *const symbol_names[] = {"bytes", "characters", NULL};
 
-struct settings settings = {.level = STREAM_LEVEL_DEFAULT, .field = "text", .join = "\\n", .min_frequency = 1};
+struct settings settings = {
+    .level = STREAM_LEVEL_DEFAULT, .field = "text", .join = "\\n", .min_frequency = 1, .coverage = 0.9995};
 
 struct option tokenize_options[] = {
     {.name = "learn", .type = OPTION_FLAG, .value = &settings.learn, .help = "learn a vocabulary from the text"},
@@ -54,6 +56,19 @@ struct option tokenize_options[] = {
      .help = "tokens to learn: 256 bytes, N - 257 merges, end-of-text; of imported tokens: every id is below",
      .low = 1,
      .high = 1 << 24},
+    {.name = "symbols",
+     .type = OPTION_CHOICE,
+     .value = &settings.symbols,
+     .argument = "WHAT",
+     .help = "what --learn merges: bytes, as GPT-2, or characters, as Llama 2, with bytes for the rare ones",
+     .choices = symbol_names},
+    {.name = "character-coverage",
+     .type = OPTION_NUMBER,
+     .value = &settings.coverage,
+     .argument = "P",
+     .help = "--symbols characters: the most frequent characters that make up this share of the text are tokens",
+     .low = 0.5,
+     .high = 1},
     {.name = "min-frequency",
      .type = OPTION_INTEGER,
      .value = &settings.min_frequency,
@@ -174,6 +189,8 @@ static const struct {
     {"eot", JOB_ENCODE | JOB_DECODE | JOB_IMPORT | JOB_STATS},
     {"allow-special", JOB_ENCODE | JOB_DECODE | JOB_STATS},
     {"vocab-size", JOB_LEARN | JOB_IMPORT},
+    {"symbols", JOB_LEARN},
+    {"character-coverage", JOB_LEARN},
     {"min-frequency", JOB_LEARN},
     {"special", JOB_LEARN},
     {"files-from", JOB_LEARN | JOB_ENCODE | JOB_STATS},
@@ -222,6 +239,10 @@ static int check_job(enum job job) {
     if (job == JOB_LEARN && settings.vocab_size < 257)
         return error_set(ERROR_USAGE, given("vocab-size") ? "--vocab-size: 257 or more with --learn"
                                                           : "--learn needs --vocab-size N");
+    if (given("pattern") && settings.symbols > 0)
+        return error_set(ERROR_USAGE, "--pattern: not with --symbols characters");
+    if (given("character-coverage") && settings.symbols == 0)
+        return error_set(ERROR_USAGE, "--character-coverage: only with --symbols characters");
     if (job != JOB_LEARN && job != JOB_IMPORT && !settings.vocabulary)
         return error_set(ERROR_USAGE, "no vocabulary: give -t tokenizer.json, or --learn one");
     if (job == JOB_IMPORT && !settings.vocabulary == !given("vocab-size"))

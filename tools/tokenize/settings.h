@@ -14,6 +14,8 @@ struct settings {
     const char *vocabulary, *pattern, *end_of_text;
     bool allow_special;
     int64_t vocab_size, min_frequency;
+    int symbols; // 0: bytes, 1: characters
+    double coverage;
     struct string_list specials;
     // inputs
     const char *list;
