@@ -72,7 +72,7 @@ static INLINE uint64_t gpt2_starts(const struct window *w, const uint8_t *text, 
     uint64_t last = w->space & ~(w->space >> 1);
     uint64_t starts =
         words | run_starts(w->space) | (digits_apart ? w->number | (last & ~(w->number >> 1)) : last);
-    uint64_t quotes = w->quote & words & w->letter >> 1 & bits_below(w->ascii - 2);
+    uint64_t quotes = w->quote & words & w->letter >> 1 & bits_below(w->ascii - 3);
     for (; quotes; quotes &= quotes - 1) {
         int i = __builtin_ctzll(quotes), length = contraction(text, i, false);
         if (length > 0) // where it ends before other than a letter, a word starts anyway
@@ -113,7 +113,7 @@ static INLINE uint64_t cl100k_starts(const struct window *w, const uint8_t *text
         (run_starts(w->letter) & ~(prefix << 1)) | number_starts(w->number, digits) | alone | line_starts(w);
     if (by_case)
         starts |= w->upper & (w->letter & ~w->upper) << 1;
-    uint64_t quotes = w->quote & prefix & bits_below(w->ascii - 2);
+    uint64_t quotes = w->quote & prefix & bits_below(w->ascii - 3);
     if (by_case)
         quotes &= w->letter << 1; // it is the end of a word, not one of its own
     for (int i, length, end = 0; quotes; quotes &= quotes - 1) {
@@ -124,7 +124,7 @@ static INLINE uint64_t cl100k_starts(const struct window *w, const uint8_t *text
         end = i + length;
         starts |= (uint64_t)1 << end;
         if (by_case)
-            starts &= ~((uint64_t)1 << i);
+            starts &= ~(bits_below(end) & ~bits_below(i)); // nor does its letters' case start one
     }
     return starts;
 }

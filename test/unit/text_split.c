@@ -123,6 +123,10 @@ static void split_o200k(void) {
                        "[camel][Case][ HTTPServer][ ABC][ a][B]");
     CHECK_EQUAL_STRING(split_as(PATTERN_O200K, "It's she'LLx 't's 12345"),
                        "[It's][ she'LL][x][ '][t's][ ][123][45]");
+    CHECK_EQUAL_STRING(
+        split_as(PATTERN_O200K, "a'lLb a'vE \"a'lL\" - a window of 64 bytes is full and more than that"),
+        "[a'lL][b][ a'vE][ \"][a'lL][\"][ -][ a][ window][ of][ ][64][ bytes][ is][ full][ and]"
+        "[ more][ than][ that]");
     CHECK_EQUAL_STRING(split_as(PATTERN_O200K, "a//\n/b /\n"), "[a][//\n/][b][ /\n]");
     CHECK_EQUAL_STRING(split_as(PATTERN_O200K, "e\u0301t\u0301A"), "[e\u0301t\u0301][A]");
     // Characters that begin a word as well as end it: what HEAD* took, it gives back up to the last of them.
