@@ -1,6 +1,7 @@
 // The last step in making a vocabulary: its indexes, its end of text and its digest.
 #include "base/error.h"
 #include "text/added.h"
+#include "text/joints.h"
 #include "text/symbols.h"
 #include "text/unigram.h"
 #include "text/vocabulary_private.h"
@@ -178,6 +179,16 @@ static void hash_tokens(XXH3_state_t *state, const struct vocabulary *v) {
     }
 }
 
+static void hash_symbols(XXH3_state_t *state, const struct vocabulary *v) {
+    for (uint32_t id = 0; id < v->size && v->user_defined.units; id++) {
+        size_t size;
+        uint32_t found;
+        const uint8_t *piece = vocabulary_piece(v, id, &size);
+        if (size > 0 && trie_longest(&v->user_defined, piece, size, &found) == size && found == id)
+            hash_number(state, id, 4);
+    }
+}
+
 // What the scheme adds to a byte-level vocabulary with GPT-2's pattern and nothing but plain special tokens: as
 // text, so that the numbers of our enumerators do not enter.
 static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
@@ -212,7 +223,7 @@ static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
 
 // Per id: length (u32), whether special (u8), piece (the text of one that the model does not know); per merge:
 // left, right (u32), its rank where that is not its number; then, where there is any, the scheme as text, the
-// scores and the character map.
+// scores, the character map, the unused pieces and what they stand for, the ids of user-defined symbols.
 static int compute_digest(struct vocabulary *v) {
     struct buffer scheme = {0};
     int code = describe_scheme(v, &scheme);
@@ -232,6 +243,9 @@ static int compute_digest(struct vocabulary *v) {
         XXH3_128bits_update(state, scheme.data, scheme.size);
         XXH3_128bits_update(state, v->scores.data, v->scores.size);
         XXH3_128bits_update(state, v->charsmap.data, v->charsmap.size);
+        XXH3_128bits_update(state, v->unused_ends.data, v->unused_ends.size);
+        XXH3_128bits_update(state, v->unused_ids.data, v->unused_ids.size);
+        hash_symbols(state, v);
         v->digest = digest_final(state);
     }
     XXH3_freeState(state);
@@ -254,6 +268,8 @@ int vocabulary_seal(struct vocabulary *v) {
     }
     if (code == OK && v->scheme.model == MODEL_UNIGRAM)
         code = unigram_model_new(&v->unigram, v);
+    if (code == OK && v->scheme.model == MODEL_BPE)
+        code = joints_new(&v->joints, v);
     if (code == OK && v->scheme.symbols == SYMBOLS_CHARACTERS)
         code = character_table_new(&v->characters, v);
     if (code == OK)
