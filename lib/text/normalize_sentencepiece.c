@@ -5,6 +5,7 @@
 #include "text/normalize_sentencepiece.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -177,22 +178,6 @@ struct step { // what the beginning of a text becomes
     size_t size, consumed;
 };
 
-// The bytes of the well-formed character at the text's beginning (Unicode table 3-7), 0: none.
-static size_t character_size(const uint8_t *t, size_t left) {
-    if (t[0] < 0x80)
-        return 1;
-    size_t size = t[0] >= 0xf0 ? 4 : t[0] >= 0xe0 ? 3 : 2;
-    if (t[0] < 0xc2 || t[0] > 0xf4 || left < size || (t[1] & 0xc0) != 0x80)
-        return 0;
-    if ((t[0] == 0xe0 && t[1] < 0xa0) || (t[0] == 0xed && t[1] > 0x9f) || (t[0] == 0xf0 && t[1] < 0x90) ||
-        (t[0] == 0xf4 && t[1] > 0x8f))
-        return 0;
-    for (size_t i = 2; i < size; i++)
-        if ((t[i] & 0xc0) != 0x80)
-            return 0;
-    return size;
-}
-
 static struct step find_step(const struct normalizer *n, const uint8_t *text, size_t size) {
     uint32_t id;
     size_t length =
@@ -217,8 +202,10 @@ static struct step find_step(const struct normalizer *n, const uint8_t *text, si
         const uint8_t *bytes = map->replacements + value;
         return (struct step){bytes, strlen((const char *)bytes), length};
     }
-    length = character_size(text, size);
-    if (length == 0)
+    uint32_t c;
+    if (text[0] < 0x80)
+        return (struct step){text, 1, 1};
+    if (!utf8_read(text, size, 0, &c, &length))
         return (struct step){(const uint8_t *)MALFORMED, MALFORMED_SIZE, 1};
     return (struct step){text, length, length};
 }
