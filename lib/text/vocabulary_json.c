@@ -285,11 +285,14 @@ static int read_unknown(struct reading *r, const json_t *model) {
     return OK;
 }
 
-// Metaspace's split cuts before every U+2581, ours at the first of several: the same unless a token has two or has
-// one behind another character.
+// Metaspace's split cuts before every U+2581, ours at the first of several: the same where that is a token and no
+// other token has two of them or one behind another character.
 static int check_split(const struct vocabulary *v) {
     if (v->scheme.pattern != PATTERN_META_SPACE)
         return OK;
+    if (vocabulary_find(v, (const uint8_t *)META_SPACE, META_SPACE_SIZE) == no_id)
+        return error_set(ERROR_INPUT,
+                         "pre_tokenizer: Metaspace with split is not supported where U+2581 is no token");
     for (uint32_t id = 0; id < v->size; id++) {
         size_t size;
         const uint8_t *piece = vocabulary_piece(v, id, &size);

@@ -50,19 +50,20 @@ static bool has_token(const struct vocabulary *v, uint32_t id) {
     return size > 0 || vocabulary_added_token(v, id);
 }
 
-// Which added tokens model.vocab need not list: tokenizers gives these the ids behind its number of tokens, so
-// they are the last ones, behind tokens without a gap. The first such id.
-static uint32_t find_unlisted(const struct vocabulary *v) {
-    const struct added *added = vocabulary_added(v);
-    uint32_t count = vocabulary_added_count(v), first = v->size;
-    while (count > 0 && added[count - 1].id == first - 1 && !added[count - 1].in_model) {
-        count--;
-        first--;
+// Added tokens that the model does not know are not listed in model.vocab, where that gives them their ids:
+// tokenizers numbers them from its number of tokens on. Else they are (cl100k_base's, behind a gap).
+static bool lists_added(const struct vocabulary *v) {
+    uint32_t next = 0;
+    for (uint32_t id = 0; id < v->size; id++) {
+        const struct added *added = vocabulary_added_token(v, id);
+        next += has_token(v, id) && !(added && !added->in_model);
     }
-    for (uint32_t id = 0; id < first; id++)
-        if (!has_token(v, id))
-            return v->size;
-    return first;
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++) {
+        const struct added *added = &vocabulary_added(v)[i];
+        if (!added->in_model && added->id != next++)
+            return true;
+    }
+    return false;
 }
 
 static const char *truth(bool value) {
@@ -89,11 +90,12 @@ static int append_added_tokens(struct buffer *b, const struct vocabulary *v) {
 }
 
 static int append_vocab(struct buffer *b, const struct vocabulary *v) {
-    uint32_t unlisted = find_unlisted(v);
+    bool all = lists_added(v);
     const char *comma = "";
     int code = buffer_append_string(b, "    \"vocab\": {");
-    for (uint32_t id = 0; id < unlisted && code == OK; id++) {
-        if (!has_token(v, id))
+    for (uint32_t id = 0; id < v->size && code == OK; id++) {
+        const struct added *added = vocabulary_added_token(v, id);
+        if (!has_token(v, id) || (added && !added->in_model && !all))
             continue;
         code = buffer_append_format(b, "%s\n      ", comma);
         if (code == OK)
@@ -247,6 +249,10 @@ static int check_scheme(const struct vocabulary *v) {
         return refuse("a model of SentencePiece with unused pieces");
     if (split && !pattern_expression(s->pattern))
         return refuse("this pattern");
+    bool listed = lists_added(v);
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++)
+        if (listed && !vocabulary_added(v)[i].special && !vocabulary_added(v)[i].in_model)
+            return refuse("added tokens of these ids");
     const struct merge *merges = (const struct merge *)v->merges.data;
     for (uint32_t i = 1; i < vocabulary_merge_count(v); i++)
         if (merges[i].rank == merges[i - 1].rank)

@@ -77,24 +77,24 @@ static int read_normalizer(const json_t *root, struct scheme *s) {
     static const char key[] = "normalizer";
     struct steps steps = {.count = 0};
     int code = flatten(json_object_get(root, key), key, "normalizers", &steps);
-    bool replaced = false;
+    bool composed = false, replaced = false;
     for (int i = 0; i < steps.count && code == OK; i++) {
         const json_t *step = steps.step[i];
-        bool meta = s->normalizer == NORMALIZE_META_SPACE;
-        if (is_type(step, "NFC") && !meta)
-            s->normalizer = NORMALIZE_NFC;
-        else if (is_type(step, "NFC") || s->normalizer == NORMALIZE_NFC)
-            code = refuse(key, "NFC beside others");
+        if (is_type(step, "NFC"))
+            composed = true;
+        else if (is_replacement(step, " ", META_SPACE))
+            replaced = true;
         else if (is_type(step, "Prepend") && is_text(json_object_get(step, "prepend"), META_SPACE) &&
                  !s->dummy_prefix)
-            s->normalizer = NORMALIZE_META_SPACE, s->dummy_prefix = true;
-        else if (is_replacement(step, " ", META_SPACE))
-            s->normalizer = NORMALIZE_META_SPACE, replaced = true;
+            s->dummy_prefix = true;
         else
             code = refuse(key, is_type(step, "Replace") || is_type(step, "Prepend")
                                    ? "Prepend or Replace of other characters than ' ' and U+2581"
                                    : type_of(step));
     }
+    s->normalizer = replaced || s->dummy_prefix ? NORMALIZE_META_SPACE : composed ? NORMALIZE_NFC : NORMALIZE_NONE;
+    if (code == OK && composed && s->normalizer != NORMALIZE_NFC)
+        code = refuse(key, "NFC beside others");
     if (code == OK && s->dummy_prefix && !replaced)
         code = refuse(key, "Prepend without Replace");
     return code;
