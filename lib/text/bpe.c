@@ -35,16 +35,25 @@ static inline void set_pair(const struct vocabulary *v, struct narrow *w, const 
     w->result[left] = pair ? pair->result : no_id;
 }
 
+typedef uint32_t lanes __attribute__((vector_size(LANES / 2 * sizeof(uint32_t))));
+
+static inline lanes smaller(lanes a, lanes b) {
+    lanes mask = (lanes)(a < b);
+    return (a & mask) | (b & ~mask);
+}
+
+// Of `count` keys, with no_rank up to a multiple of LANES behind them.
 static inline uint32_t least(const uint32_t *key, int count) {
-    uint32_t lanes[LANES];
-    memcpy(lanes, key, sizeof lanes);
-    for (int i = LANES; i < count; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lanes[j] = key[i + j] < lanes[j] ? key[i + j] : lanes[j];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++)
-            lanes[j] = lanes[j + half] < lanes[j] ? lanes[j + half] : lanes[j];
-    return lanes[0];
+    lanes all = {0}, more;
+    memcpy(&all, key, sizeof all);
+    for (int i = LANES / 2; i < count; i += LANES / 2) {
+        memcpy(&more, key + i, sizeof more);
+        all = smaller(all, more);
+    }
+    all = smaller(all, __builtin_shuffle(all, (lanes){4, 5, 6, 7, 0, 1, 2, 3}));
+    all = smaller(all, __builtin_shuffle(all, (lanes){2, 3, 0, 1, 6, 7, 4, 5}));
+    all = smaller(all, __builtin_shuffle(all, (lanes){1, 0, 3, 2, 5, 4, 7, 6}));
+    return all[0];
 }
 
 // Merge in place without closing the gaps; the symbols that are left, as bits.

@@ -1,6 +1,7 @@
 #include "text/vocabulary.h"
 #include "base/error.h"
 #include "text/added.h"
+#include "text/joints.h"
 #include "text/symbols.h"
 #include "text/unigram.h"
 #include "text/vocabulary_private.h"
@@ -59,6 +60,7 @@ void vocabulary_free(struct vocabulary *v) {
     trie_release(&v->user_defined);
     unigram_model_free(v->unigram);
     character_table_free(v->characters);
+    joints_free(v->joints);
     added_matcher_free(v->matcher);
     added_matcher_free(v->normalized_matcher);
     free(v->pairs);

@@ -79,6 +79,7 @@ struct pair_slot {
 struct unigram_model;   // lib/text/unigram.h
 struct character_table; // lib/text/symbols.h
 struct added_matcher;   // lib/text/added.h
+struct joints;          // lib/text/joints.h
 
 struct vocabulary {
     struct scheme scheme;
@@ -99,6 +100,7 @@ struct vocabulary {
     struct unigram_model *unigram;      // MODEL_UNIGRAM
     struct character_table *characters; // SYMBOLS_CHARACTERS
     struct added_matcher *matcher, *normalized_matcher;
+    struct joints *joints; // MODEL_BPE
     // Pieces that are merged through but never produced: where an id's range of unused_ids is not empty, it stands
     // for those ids. Empty where there are none.
     struct buffer unused_ends; // uint32_t by id

@@ -20,8 +20,7 @@ void word_cache_release(struct word_cache *c) {
     *c = (struct word_cache){0};
 }
 
-static void put_short(struct word_cache *c, const uint8_t *word, size_t size, const uint32_t *ids, size_t count) {
-    struct word_key key = word_key_of(word, size, word + size);
+static void put_short(struct word_cache *c, struct word_key key, const uint32_t *ids, size_t count) {
     struct short_slot *slots = word_cache_short(c, key)->slots;
     struct short_slot *slot = slots[0].key.high == 0 ? &slots[0] : &slots[1];
     slot->key = key;
@@ -29,15 +28,16 @@ static void put_short(struct word_cache *c, const uint8_t *word, size_t size, co
         slot->ids[i] = i < count ? ids[i] : UINT32_MAX;
 }
 
-void word_cache_put(struct word_cache *c, const uint8_t *word, size_t size, const uint32_t *ids, size_t count) {
+void word_cache_put(struct word_cache *c, const uint8_t *word, size_t size, int kind, const uint32_t *ids,
+                    size_t count) {
     if (count == 0 || size > LONG_WORD || count > LONG_IDS)
         return;
     if (size <= SHORT_WORD)
-        put_short(c, word, size, ids, count <= SHORT_IDS ? count : 0);
+        put_short(c, word_key_of(word, size, kind, word + size), ids, count <= SHORT_IDS ? count : 0);
     if (size <= SHORT_WORD && count <= SHORT_IDS)
         return;
     struct long_slot *slot = word_cache_long(c, word, size);
-    slot->size = (uint8_t)size;
+    slot->size = word_cache_mark(size, kind);
     slot->count = (uint8_t)count;
     memcpy(slot->text, word, size);
     memcpy(slot->ids, ids, count * sizeof *ids);

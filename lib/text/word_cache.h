@@ -21,7 +21,7 @@ enum {
     LONG_SLOTS = 1 << 15,
 };
 
-struct word_key { // the bytes, zeros, the size in the last byte; as little-endian numbers
+struct word_key { // the bytes, zeros, size and kind in the last byte; as little-endian numbers
     uint64_t low, high;
 };
 struct short_slot {
@@ -32,7 +32,7 @@ struct short_set {
     struct short_slot slots[2]; // the first was asked for again since it came
 };
 struct long_slot {
-    uint8_t size, count; // size 0: free
+    uint8_t size, count; // size 0: free; the highest bit: the kind
     uint8_t text[LONG_WORD];
     uint32_t ids[LONG_IDS];
 };
@@ -46,7 +46,7 @@ int word_cache_new(struct word_cache *c);
 void word_cache_release(struct word_cache *c);
 
 // The key of a word of at most SHORT_WORD bytes. `text_end`: nothing is read from there on.
-static inline struct word_key word_key_of(const uint8_t *word, size_t size, const uint8_t *text_end) {
+static inline struct word_key word_key_of(const uint8_t *word, size_t size, int kind, const uint8_t *text_end) {
     static const uint64_t all = UINT64_MAX;
     uint8_t copy[16] = {0};
     if (text_end - word < 16) {
@@ -54,7 +54,8 @@ static inline struct word_key word_key_of(const uint8_t *word, size_t size, cons
         word = copy;
     }
     uint64_t low = size < 8 ? all >> (64 - 8 * size) : all, high = size > 8 ? all >> (128 - 8 * size) : 0;
-    return (struct word_key){load_le(word, 8) & low, (load_le(word + 8, 8) & high) | (uint64_t)size << 56};
+    return (struct word_key){load_le(word, 8) & low,
+                             (load_le(word + 8, 8) & high) | (uint64_t)size << 56 | (uint64_t)kind << 63};
 }
 
 static inline struct short_set *word_cache_short(const struct word_cache *c, struct word_key key) {
@@ -83,12 +84,15 @@ static inline const uint32_t *word_cache_find_short(struct short_set *set, struc
     return set->slots[0].ids;
 }
 
-static inline const struct long_slot *word_cache_find_long(const struct long_slot *slot, const uint8_t *word,
-                                                           size_t size) {
-    return slot->size == size && memcmp(slot->text, word, size) == 0 ? slot : NULL;
+static inline uint8_t word_cache_mark(size_t size, int kind) {
+    return (uint8_t)(size | (size_t)kind << 7);
+}
+static inline bool word_cache_holds(const struct long_slot *slot, const uint8_t *word, size_t size, int kind) {
+    return slot->size == word_cache_mark(size, kind) && memcmp(slot->text, word, size) == 0;
 }
 
-// Keep what a word was encoded to, where it fits.
-void word_cache_put(struct word_cache *c, const uint8_t *word, size_t size, const uint32_t *ids, size_t count);
+// Keep what a word was encoded to, where it fits. `kind`: 0 or 1; words of different kinds are different.
+void word_cache_put(struct word_cache *c, const uint8_t *word, size_t size, int kind, const uint32_t *ids,
+                    size_t count);
 
 #endif

@@ -35,11 +35,12 @@ static void replace_unused(const struct vocabulary *v, const uint32_t *symbols, 
     }
 }
 
-static int encode_word(struct words *w, const uint8_t *word, size_t size, uint32_t *ids, size_t *count) {
+static int encode_word(struct words *w, const uint8_t *word, size_t size, bool part, uint32_t *ids,
+                       size_t *count) {
     const struct vocabulary *v = w->vocabulary;
     uint32_t few[SMALL_WORD], *symbols = few;
     *count = 0;
-    if (v->scheme.whole_words && (*ids = vocabulary_find(v, word, size)) != no_id) {
+    if (v->scheme.whole_words && !part && (*ids = vocabulary_find(v, word, size)) != no_id) {
         *count = 1;
         return OK;
     }
@@ -70,7 +71,7 @@ static void find_places(struct words *w, const uint8_t *text_end) {
         if (!word)
             continue;
         if (size <= SHORT_WORD) {
-            w->keys[i] = word_key_of(word, size, text_end);
+            w->keys[i] = word_key_of(word, size, w->part[i], text_end);
             w->places[i] = word_cache_short(&w->cache, w->keys[i]);
             __builtin_prefetch(w->places[i]);
         } else if (size <= LONG_WORD) {
@@ -85,14 +86,14 @@ static void find_places(struct words *w, const uint8_t *text_end) {
 static int take_long(struct words *w, size_t i, struct long_slot *slot, uint32_t *ids, size_t *count) {
     const uint8_t *word = w->text[i];
     size_t size = w->size[i];
-    if (slot && word_cache_find_long(slot, word, size)) {
+    if (slot && word_cache_holds(slot, word, size, w->part[i])) {
         memcpy(ids, slot->ids, sizeof slot->ids);
         *count = slot->count;
         return OK;
     }
-    int code = encode_word(w, word, size, ids, count);
+    int code = encode_word(w, word, size, w->part[i], ids, count);
     if (code == OK)
-        word_cache_put(&w->cache, word, size, ids, *count);
+        word_cache_put(&w->cache, word, size, w->part[i], ids, *count);
     return code;
 }
 
@@ -130,24 +131,40 @@ int words_flush(struct words *w, const uint8_t *text_end, struct buffer *out) {
     return code;
 }
 
+static int push(struct words *w, const uint8_t *text, size_t size, bool part, const uint8_t *text_end,
+                struct buffer *ids) {
+    w->text[w->count] = text;
+    w->size[w->count] = size;
+    w->part[w->count++] = part;
+    return w->count == WORDS_AT_ONCE ? words_flush(w, text_end, ids) : OK;
+}
+
+// A word too long for the short slots, cut where it may be.
+static int push_parts(struct words *w, const uint8_t *word, size_t size, const uint8_t *text_end,
+                      struct buffer *ids) {
+    int code = OK;
+    for (size_t begin = 0, end; begin < size && code == OK; begin = end) {
+        end = joints_cut(w->vocabulary->joints, &w->joints, word, size, begin);
+        bool part = w->vocabulary->scheme.whole_words && end - begin < size;
+        code = push(w, word + begin, end - begin, part, text_end, ids);
+    }
+    return code;
+}
+
 int words_add(struct words *w, const uint8_t *text, size_t size, const uint8_t *text_end, struct buffer *ids) {
-    size_t ends[WORDS_AT_ONCE], room, n;
+    size_t ends[WORDS_AT_ONCE], n;
     int code = OK;
     for (size_t begin = 0; begin < size && code == OK;) {
-        room = WORDS_AT_ONCE - w->count;
-        n = split_words(w->vocabulary->scheme.pattern, text, size, begin, ends, room);
-        for (size_t i = 0; i < n; begin = ends[i++]) {
-            w->text[w->count] = text + begin;
-            w->size[w->count++] = ends[i] - begin;
+        n = split_words(w->vocabulary->scheme.pattern, text, size, begin, ends, WORDS_AT_ONCE);
+        for (size_t i = 0; i < n && code == OK; begin = ends[i++]) {
+            size_t length = ends[i] - begin;
+            code = length <= SHORT_WORD ? push(w, text + begin, length, false, text_end, ids)
+                                        : push_parts(w, text + begin, length, text_end, ids);
         }
-        if (w->count == WORDS_AT_ONCE)
-            code = words_flush(w, text_end, ids);
     }
     return code;
 }
 
 int words_add_id(struct words *w, uint32_t id, const uint8_t *text_end, struct buffer *ids) {
-    w->text[w->count] = NULL;
-    w->size[w->count++] = id;
-    return w->count == WORDS_AT_ONCE ? words_flush(w, text_end, ids) : OK;
+    return push(w, NULL, id, false, text_end, ids);
 }

@@ -4,6 +4,7 @@
 #define TACIT_TEXT_WORDS_H
 
 #include "text/bpe.h"
+#include "text/joints.h"
 #include "text/word_cache.h"
 
 enum { WORDS_AT_ONCE = 256 };
@@ -12,6 +13,7 @@ struct words {
     const struct vocabulary *vocabulary;
     struct word_cache cache;
     struct bpe bpe;
+    struct joint_cache joints;
     uint32_t *symbols; // of a word that is too long for the stack
     size_t symbol_room;
     // Those collected: text and size; text NULL: `size` is an id. And where the cache has them: struct short_set
@@ -19,6 +21,7 @@ struct words {
     size_t count;
     const uint8_t *text[WORDS_AT_ONCE];
     size_t size[WORDS_AT_ONCE];
+    uint8_t part[WORDS_AT_ONCE]; // 1: of a word that was cut, and is not to be looked up as a whole
     struct word_key keys[WORDS_AT_ONCE];
     void *places[WORDS_AT_ONCE];
 };
