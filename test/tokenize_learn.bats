@@ -36,6 +36,96 @@ train=$golden/tokenizer/train.txt
     assert_equal "$(jq -c .model.merges v.json)" '[["a","b"],["ab","ab"]]'
 }
 
+@test "tokenize: --learn merges what tokenizers' trainer merges, for every pattern and for characters" {
+    tr '\0' '\n' <"$train" | tr -d '\r' >lines
+    awk '/^# /{n++} {print > ("want." n)}' "$golden/tokenizer/learned.txt"
+    for want in want.*; do
+        read -r _ options <"$want"
+        # shellcheck disable=SC2086 # several words
+        tokenize -q --learn $options --documents line lines -o got.json
+        {
+            echo "# $options"
+            [[ $options != *characters* ]] ||
+                jq -r '"@" + ([.model.vocab | keys_unsorted[] | select(length == 1)] | join(""))' got.json
+            jq -r '.model.merges[] | join(" ")' got.json
+        } | assert_same - "$want"
+    done
+}
+
+@test "tokenize: --learn does not depend on the number of threads" {
+    for i in $(seq 4000); do printf 'word%d and an other one, %d times\n' "$((i * i % 977))" "$((i * 7919))"; done >text
+    for symbols in bytes characters; do
+        tokenize -q --learn --threads 1 --vocab-size 900 --symbols $symbols text -o one.json
+        for threads in 2 3 5; do
+            tokenize -q --learn --threads $threads --vocab-size 900 --symbols $symbols text -o many.json
+            assert_same one.json many.json
+        done
+    done
+}
+
+@test "tokenize: --learn's special tokens stand behind end-of-text, which may be one of them" {
+    printf 'abab' >text
+    specials() { jq -c '[.added_tokens[] | [.id, .content]]' "$1"; }
+    tokenize -q --learn --vocab-size 260 --special '<a>' --special '<b>' text -o v.json
+    assert_equal "$(specials v.json)" '[[257,"<|endoftext|>"],[258,"<a>"],[259,"<b>"]]'
+    tokenize -q --learn --vocab-size 260 --special '<a>' --special '<|endoftext|>' text -o v.json
+    assert_equal "$(specials v.json)" '[[258,"<a>"],[259,"<|endoftext|>"]]'
+    tokenize -q --learn --vocab-size 300 --symbols characters --special '<a>' text -o v.json
+    assert_equal "$(specials v.json)" '[[0,"<unk>"],[1,"<s>"],[2,"</s>"],[3,"<a>"]]'
+    while read -r status message options; do
+        # shellcheck disable=SC2086 # several words
+        run tokenize --learn --vocab-size 300 $options text -o no.json
+        assert_exit "$status"
+        assert_line "tokenize: ${message//_/ }"
+        assert_absent no.json
+    done <<'END'
+2 special_token_'<a>':_twice --special <a> --special <a>
+2 special_token_'<s>':_twice --special <s> --symbols characters
+3 special_token_'ab':_an_ordinary_token_of_this_text,_too --special ab
+3 special_token_'Ġ':_an_ordinary_token_of_this_text,_too --special Ġ
+3 special_token_'<0x41>':_an_ordinary_token_of_this_text,_too --special <0x41> --symbols characters
+2 a_vocabulary_of_257:_at_least_258 --vocab-size 257 --special <a>
+2 a_vocabulary_of_261:_at_least_262 --vocab-size 261 --symbols characters
+2 --pattern_'meta-space':_not_gpt2 --pattern meta-space
+2 --pattern:_not_with_--symbols_characters --pattern gpt2 --symbols characters
+2 --character-coverage:_only_with_--symbols_characters --character-coverage 1
+END
+}
+
+@test "tokenize: --learn --min-frequency stops at rarer pairs" {
+    printf 'abcabcabc abd' >text
+    tokenize -q --learn --vocab-size 300 --min-frequency 3 text -o v.json
+    assert_equal "$(jq -c .model.merges v.json)" '[["a","b"],["ab","c"]]'
+}
+
+@test "tokenize: --learn --symbols characters splits digits and lines, and falls back to bytes" {
+    printf 'the year 2024  was\nthe year 2025 漢' >text
+    tokenize -q --learn --vocab-size 330 --symbols characters --character-coverage 0.97 text -o v.json
+    assert_equal "$(jq -c '[.model.vocab | keys[] | select(test("[0-9\n].|.[0-9\n]")) | select(test("^<0x") | not)]' v.json)" '[]'
+    assert_equal "$(jq -c '.model.vocab | [."<unk>", ."<s>", ."</s>", ."<0x00>", ."漢", has("▁year")]' v.json)" \
+        '[0,1,2,3,null,true]'
+    printf 'the year 2099\n\xff漢' >other
+    tokenize -q -t v.json --length 64 other -o d.tok
+    tokenize -t v.json --decode d.tok | assert_same - other
+    assert_equal "$(view --json d.tok | jq -c '.tokens[-6:]')" '[13,258,233,191,165,2]'
+}
+
+@test "tokenize: what --learn writes gives Hugging Face's tokenizers the same ids" {
+    [ -n "${TACIT_PYTHON:-}" ] && "$TACIT_PYTHON" -c 'import tokenizers' 2>/dev/null ||
+        skip "TACIT_PYTHON names no python with tokenizers"
+    tr '\0' '\n' <"$golden/tokenizer/documents.txt" | grep . >lines
+    for options in "--pattern "{gpt2,starcoder2,cl100k,llama3,qwen2,o200k} "--symbols characters --character-coverage 0.9"; do
+        # shellcheck disable=SC2086 # several words
+        tokenize -q --learn --vocab-size 900 $options --documents line lines -o v.json
+        tokenize -q -t v.json --ragged --documents line lines -o d.tok
+        "$TACIT_PYTHON" -c 'import sys, tokenizers
+t = tokenizers.Tokenizer.from_file("v.json")
+end = [t.token_to_id(e) for e in ("<|endoftext|>", "</s>") if t.token_to_id(e) is not None]
+for line in open("lines", newline="\n"): print(t.encode(line.rstrip("\n"), add_special_tokens=False).ids + end)' >want
+        view --json d.tok | jq -c .tokens | sed 's/,/, /g' | assert_same - want
+    done
+}
+
 @test "tokenize: --learn with a split sees its part only" {
     for i in $(seq 200); do printf 'line %d of text\n' "$((i * 7919))"; done >text
     split=train=0.7,valid=0.3
@@ -137,7 +227,7 @@ END
 .pre_tokenizer = steps([bytes(true), {"type": "Digits", "individual_digits": true}])~pre_tokenizer: this order of steps
 .pre_tokenizer = meta + {"replacement": "_"}~pre_tokenizer: Metaspace with another replacement
 .pre_tokenizer = meta + {"prepend_scheme": "last"}~pre_tokenizer: Metaspace with this prepend_scheme
-.pre_tokenizer = meta + {"split": true}~pre_tokenizer: Metaspace with split
+.decoder = null | .pre_tokenizer = meta + {"split": true}~pre_tokenizer: Metaspace with split
 .decoder = {"type": "Metaspace"}~decoder: Metaspace
 .decoder = {"type": "WordPiece"}~decoder: WordPiece
 .post_processor = {"type": "BertProcessing"}~post_processor: BertProcessing
