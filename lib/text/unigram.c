@@ -5,32 +5,38 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CACHE_SLOTS = 1 << 16, CACHE_TEXT = 26, CACHE_IDS = 8, AHEAD = 64 };
+enum { CACHE_SLOTS = 1 << 15, CACHE_ROOM = 120, CACHE_TEXT = 60, AHEAD = 64 };
 
 struct unigram_model {
     struct trie trie; // pieces -> ids
     size_t longest;   // bytes of a piece
+    uint16_t *sizes;  // by id: its bytes
+    // By id, what it adds to the sum. An unknown character in bytes adds its score with its first byte, and
+    // nothing with the others.
+    float *steps;
 };
 
-// 64 bytes: one cache line. A slot holds the latest word that fell on it.
+// 128 bytes: two cache lines, of which most words need the first. A slot holds the latest word that fell on it.
 struct cache_slot {
-    uint8_t size, count; // size 0: free; count 0: too many ids, or bytes in place of an unknown character
-    uint8_t text[CACHE_TEXT];
-    float limit; // the ids are right where the sum before the word is nearer to 0 than this
-    uint32_t ids[CACHE_IDS];
+    uint8_t size, count; // size 0: free; count 0: there is no room for the ids
+    float limit;         // the ids are right where the sum before the word is nearer to 0 than this
+    uint8_t text_ids[CACHE_ROOM];
 };
 
 struct unigram {
     const struct vocabulary *vocabulary;
+    const struct unigram_model *model;
     const float *scores;
     void *memory;
     struct cache_slot *cache; // in it, aligned
-    struct buffer *ids;       // where the current call appends
+    struct buffer *ids;       // where the current call appends; it has room for an id per byte of the words
     float sum;                // of the text so far
     bool behind_unknown;      // the latest id is `unknown`
     // One word's: by its bytes, the piece that ends there in the best way to it; a ring of the best ways' sums;
     // the best way from the end.
-    struct buffer last, way;
+    struct buffer last;
+    uint32_t *way;
+    size_t way_room;
     float *sums;
     size_t ring_mask;
 };
@@ -40,16 +46,34 @@ static const float sum_most = 100000; // a larger sum becomes 0 and those ahead 
 
 // ---- the model ----
 
+static int find_steps(struct unigram_model *m, const struct vocabulary *v) {
+    const float *scores = (const float *)v->scores.data;
+    m->sizes = memory_new(v->size, sizeof *m->sizes);
+    m->steps = memory_new(v->size, sizeof *m->steps);
+    if (!m->sizes || !m->steps)
+        return ERROR_SYSTEM;
+    for (uint32_t id = 0; id < v->size; id++) {
+        size_t size;
+        vocabulary_piece(v, id, &size);
+        if (size > UINT16_MAX)
+            return error_set(ERROR_INPUT, "token %u: %zu bytes are too many", id, size);
+        m->sizes[id] = (uint16_t)size;
+        m->steps[id] = scores[id];
+    }
+    if (v->scheme.unknown != no_id)
+        m->steps[v->scheme.unknown] = v->unknown_score;
+    for (int b = 0; b < BYTES && v->scheme.byte_fallback; b++)
+        m->steps[v->byte_id[b]] = (b & 0xc0) == 0x80 ? 0 : v->unknown_score;
+    return OK;
+}
+
 int unigram_model_new(struct unigram_model **out, const struct vocabulary *v) {
     struct unigram_model *m = *out = memory_new(1, sizeof *m);
     struct trie_key *keys = memory_new(v->size, sizeof *keys);
-    if (!m || !keys) {
-        free(keys);
-        return ERROR_SYSTEM;
-    }
+    int code = m && keys ? find_steps(m, v) : ERROR_SYSTEM;
     const float *scores = (const float *)v->scores.data;
     size_t count = 0;
-    for (uint32_t id = 0; id < v->size; id++) {
+    for (uint32_t id = 0; id < v->size && code == OK; id++) {
         struct trie_key *key = &keys[count];
         *key = (struct trie_key){.value = id};
         key->bytes = vocabulary_piece(v, id, &key->size);
@@ -58,7 +82,8 @@ int unigram_model_new(struct unigram_model **out, const struct vocabulary *v) {
         m->longest = key->size > m->longest ? key->size : m->longest;
         count++;
     }
-    int code = count == 0 ? error_set(ERROR_INPUT, "no pieces") : trie_build(&m->trie, keys, count);
+    if (code == OK)
+        code = count == 0 ? error_set(ERROR_INPUT, "no pieces") : trie_build(&m->trie, keys, count);
     free(keys);
     return code;
 }
@@ -67,6 +92,8 @@ void unigram_model_free(struct unigram_model *m) {
     if (!m)
         return;
     trie_release(&m->trie);
+    free(m->sizes);
+    free(m->steps);
     free(m);
 }
 
@@ -78,6 +105,7 @@ int unigram_new(struct unigram **out, const struct vocabulary *v) {
     if (!u)
         return ERROR_SYSTEM;
     u->vocabulary = v;
+    u->model = v->unigram;
     u->scores = (const float *)v->scores.data;
     while (u->ring_mask <= v->unigram->longest + 4) // an unknown character may be longer than any piece
         u->ring_mask = u->ring_mask * 2 + 1;
@@ -100,7 +128,7 @@ void unigram_free(struct unigram *u) {
     free(u->memory);
     free(u->sums);
     buffer_release(&u->last);
-    buffer_release(&u->way);
+    free(u->way);
     free(u);
 }
 
@@ -115,46 +143,38 @@ static inline size_t character_size(uint8_t first) { // of well-formed UTF-8
 
 // ---- what a way becomes ----
 
-static int append_unknown(struct unigram *u, const uint8_t *character, size_t size) {
-    const struct vocabulary *v = u->vocabulary;
-    int code = OK;
-    if (v->scheme.byte_fallback)
-        for (size_t i = 0; i < size && code == OK; i++)
-            code = buffer_append(u->ids, &v->byte_id[character[i]], sizeof *v->byte_id);
-    else if (!u->behind_unknown || !v->scheme.fuse_unknown)
-        code = buffer_append(u->ids, &v->scheme.unknown, sizeof v->scheme.unknown);
-    u->behind_unknown = true;
-    return code;
+static inline void append_id(struct unigram *u, uint32_t id) {
+    const struct scheme *s = &u->vocabulary->scheme;
+    bool unknown = id == s->unknown;
+    if (!unknown || !u->behind_unknown || !s->fuse_unknown) {
+        memcpy(u->ids->data + u->ids->size, &id, sizeof id);
+        u->ids->size += sizeof id;
+    }
+    u->behind_unknown = unknown;
 }
 
-// The ids of a word whose best way is known by `last`, that is, from its end.
-static int append_way(struct unigram *u, const uint8_t *word, size_t size, const uint32_t *last) {
-    buffer_clear(&u->way);
-    int code = OK;
-    for (size_t end = size; end > 0 && code == OK;) {
-        code = buffer_append(&u->way, &last[end], sizeof *last);
-        size_t bytes = 1;
-        if (last[end] != unknown_character)
-            vocabulary_piece(u->vocabulary, last[end], &bytes);
-        else
-            while ((word[end - bytes] & 0xc0) == 0x80)
-                bytes++;
-        end -= bytes;
-    }
-    const uint32_t *way = (const uint32_t *)u->way.data;
-    for (size_t i = u->way.size / sizeof *way, at = 0; i-- > 0 && code == OK;) {
-        size_t bytes;
-        if (way[i] == unknown_character) {
-            bytes = character_size(word[at]);
-            code = append_unknown(u, word + at, bytes);
+// The best way's ids, from the end, of a word whose places know where it came from; how many. Of an unknown
+// character in bytes, all of them.
+static size_t collect_way(const struct unigram *u, const uint8_t *word, size_t size, const uint32_t *last,
+                          uint32_t *way) {
+    const struct vocabulary *v = u->vocabulary;
+    size_t count = 0;
+    for (size_t end = size; end > 0;)
+        if (last[end] != unknown_character) {
+            way[count++] = last[end];
+            end -= u->model->sizes[last[end]];
         } else {
-            vocabulary_piece(u->vocabulary, way[i], &bytes);
-            code = buffer_append(u->ids, &way[i], sizeof *way);
-            u->behind_unknown = false;
+            bool more = true;
+            if (!v->scheme.byte_fallback)
+                way[count++] = v->scheme.unknown;
+            while (more) {
+                uint8_t byte = word[--end];
+                if (v->scheme.byte_fallback)
+                    way[count++] = v->byte_id[byte];
+                more = (byte & 0xc0) == 0x80;
+            }
         }
-        at += bytes;
-    }
-    return code;
+    return count;
 }
 
 // ---- at the present sum ----
@@ -164,6 +184,10 @@ static int encode_exactly(struct unigram *u, const uint8_t *word, size_t size) {
     const struct trie *trie = &u->vocabulary->unigram->trie;
     buffer_clear(&u->last);
     int code = buffer_reserve(&u->last, (size + 1) * sizeof(uint32_t));
+    if (code == OK && size > u->way_room) {
+        code = memory_resize(&u->way, size, sizeof *u->way);
+        u->way_room = code == OK ? size : u->way_room;
+    }
     if (code != OK)
         return code;
     uint32_t *last = (uint32_t *)u->last.data;
@@ -204,33 +228,34 @@ static int encode_exactly(struct unigram *u, const uint8_t *word, size_t size) {
         }
     }
     u->sum = sums[size & mask];
-    return append_way(u, word, size, last);
+    for (size_t n = collect_way(u, word, size, last, u->way); n-- > 0;)
+        append_id(u, u->way[n]);
+    return OK;
 }
 
 // ---- from the cache ----
 
 struct best {         // of the ways to a place
     double sum, lead; // over the second best
-    uint32_t last;
 };
 
-static void offer_way(struct best *b, double sum, uint32_t last) {
-    if (b->last != no_way && sum <= b->sum) {
-        b->lead = fmin(b->lead, b->sum - sum);
+static void offer_way(struct best *b, uint32_t *last, double sum, uint32_t id) {
+    if (*last != no_way && sum <= b->sum) {
+        b->lead = b->sum - sum < b->lead ? b->sum - sum : b->lead;
         return;
     }
-    b->lead = b->last == no_way ? INFINITY : sum - b->sum;
+    b->lead = *last == no_way ? INFINITY : sum - b->sum;
     b->sum = sum;
-    b->last = last;
+    *last = id;
 }
 
 // The best ways to every place of a short word, from sum 0 in double precision; the largest sum seen.
 static double find_ways(const struct unigram *u, const uint8_t *word, size_t size, struct best *best,
-                        int *characters) {
+                        uint32_t *last, int *characters) {
     const struct trie *trie = &u->vocabulary->unigram->trie;
     double most = 0;
-    for (size_t i = 0; i <= size; i++)
-        best[i] = (struct best){.last = no_way};
+    memset(last, 0xff, (size + 1) * sizeof *last);
+    best[0] = (struct best){0};
     *characters = 0;
     for (size_t at = 0, length; at < size; at += length, ++*characters) {
         length = character_size(word[at]);
@@ -242,14 +267,14 @@ static double find_ways(const struct unigram *u, const uint8_t *word, size_t siz
             if (id == no_id)
                 continue;
             double sum = best[at].sum + (double)u->scores[id];
-            offer_way(&best[end], sum, id);
-            most = fmax(most, fabs(sum));
+            offer_way(&best[end], &last[end], sum, id);
+            most = fabs(sum) > most ? fabs(sum) : most;
             single = single || end == at + length;
         }
         if (!single) {
             double sum = best[at].sum + (double)u->vocabulary->unknown_score;
-            offer_way(&best[at + length], sum, unknown_character);
-            most = fmax(most, fabs(sum));
+            offer_way(&best[at + length], &last[at + length], sum, unknown_character);
+            most = fabs(sum) > most ? fabs(sum) : most;
         }
     }
     return most;
@@ -260,50 +285,38 @@ static double find_ways(const struct unigram *u, const uint8_t *word, size_t siz
 // that is taken, too. Here B is the sum before the word and the largest within it.
 static void fill_slot(const struct unigram *u, const uint8_t *word, size_t size, struct cache_slot *slot) {
     struct best best[CACHE_TEXT + 1];
+    uint32_t last[CACHE_TEXT + 1], way[CACHE_TEXT];
     int characters;
-    double most = find_ways(u, word, size, best, &characters), lead = INFINITY;
-    uint32_t ids[CACHE_TEXT];
-    int count = 0;
-    bool bytes_needed = false;
-    for (size_t end = size, bytes; end > 0; end -= bytes) {
-        const struct best *b = &best[end];
-        lead = fmin(lead, b->lead);
-        bytes = 1;
-        ids[count++] = b->last;
-        if (b->last != unknown_character)
-            vocabulary_piece(u->vocabulary, b->last, &bytes);
-        else {
-            bytes_needed = u->vocabulary->scheme.byte_fallback;
+    double most = find_ways(u, word, size, best, last, &characters), lead = INFINITY;
+    for (size_t end = size; end > 0;) {
+        lead = best[end].lead < lead ? best[end].lead : lead;
+        size_t bytes = 1;
+        if (last[end] != unknown_character)
+            bytes = u->model->sizes[last[end]];
+        else
             while ((word[end - bytes] & 0xc0) == 0x80)
                 bytes++;
-        }
+        end -= bytes;
     }
-    double limit = fmin(lead * 0x1p23 * 0.99 / characters, (double)sum_most - 1) - most;
-    *slot = (struct cache_slot){.size = (uint8_t)size, .limit = limit > 0 ? (float)limit : 0};
-    memcpy(slot->text, word, size);
-    if (count > CACHE_IDS || bytes_needed)
-        return;
-    slot->count = (uint8_t)count;
-    for (int i = 0; i < count; i++)
-        slot->ids[i] = ids[count - 1 - i];
+    double limit = lead * 0x1p23 * 0.99 / characters;
+    limit = (limit < sum_most - 1 ? limit : sum_most - 1) - most;
+    size_t count = collect_way(u, word, size, last, way);
+    slot->size = (uint8_t)size;
+    slot->limit = limit > 0 ? (float)limit : 0;
+    memcpy(slot->text_ids, word, size);
+    slot->count = size + count * sizeof *way <= CACHE_ROOM ? (uint8_t)count : 0;
+    for (size_t i = 0; i < slot->count; i++)
+        memcpy(slot->text_ids + size + i * sizeof *way, &way[count - 1 - i], sizeof *way);
 }
 
-static int append_slot(struct unigram *u, const struct cache_slot *slot) {
-    const struct vocabulary *v = u->vocabulary;
-    int code = buffer_reserve(u->ids, slot->count * sizeof(uint32_t));
-    uint32_t *ids = (uint32_t *)(u->ids->data + u->ids->size), *end = ids;
-    if (code != OK)
-        return code;
-    for (int i = 0; i < slot->count; i++) {
-        uint32_t id = slot->ids[i];
-        bool unknown = id == unknown_character;
-        if (!unknown || !u->behind_unknown || !v->scheme.fuse_unknown)
-            *end++ = unknown ? v->scheme.unknown : id;
-        u->behind_unknown = unknown;
-        u->sum += unknown ? v->unknown_score : u->scores[id];
+static void append_slot(struct unigram *u, const struct cache_slot *slot) {
+    const uint8_t *ids = slot->text_ids + slot->size;
+    for (int i = 0; i < slot->count; i++, ids += sizeof(uint32_t)) {
+        uint32_t id;
+        memcpy(&id, ids, sizeof id);
+        append_id(u, id);
+        u->sum += u->model->steps[id];
     }
-    u->ids->size += (size_t)(end - ids) * sizeof *ids;
-    return code;
 }
 
 static int take_word(struct unigram *u, const uint8_t *word, size_t size, struct cache_slot *slot) {
@@ -311,23 +324,24 @@ static int take_word(struct unigram *u, const uint8_t *word, size_t size, struct
         u->sum = 0;
     if (size > CACHE_TEXT)
         return encode_exactly(u, word, size);
-    if (slot->size != size || memcmp(slot->text, word, size) != 0)
+    if (slot->size != size || memcmp(slot->text_ids, word, size) != 0)
         fill_slot(u, word, size, slot);
-    if (slot->count > 0 && fabsf(u->sum) < slot->limit)
-        return append_slot(u, slot);
-    return encode_exactly(u, word, size);
+    if (slot->count == 0 || !(fabsf(u->sum) < slot->limit))
+        return encode_exactly(u, word, size);
+    append_slot(u, slot);
+    return OK;
 }
 
 int unigram_words(struct unigram *u, const uint8_t *text, size_t begin, const size_t *ends, size_t count,
                   struct buffer *ids) {
-    int code = OK;
     u->ids = ids;
+    int code = count > 0 ? buffer_reserve(ids, (ends[count - 1] - begin) * sizeof(uint32_t)) : OK;
     while (count > 0 && code == OK) {
         struct cache_slot *slots[AHEAD];
         size_t n = count < AHEAD ? count : AHEAD, at = begin;
         for (size_t i = 0; i < n; at = ends[i++]) { // that the memory's latencies overlap
-            slots[i] =
-                &u->cache[ends[i] - at > CACHE_TEXT ? 0 : XXH3_64bits(text + at, ends[i] - at) % CACHE_SLOTS];
+            size_t size = ends[i] - at;
+            slots[i] = &u->cache[size > CACHE_TEXT ? 0 : XXH3_64bits(text + at, size) % CACHE_SLOTS];
             __builtin_prefetch(slots[i]);
         }
         for (size_t i = 0; i < n && code == OK; begin = ends[i++])
