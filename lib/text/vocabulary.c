@@ -157,7 +157,7 @@ static const uint8_t *find_ended(const struct buffer *bytes, const struct buffer
     const uint64_t *end = (const uint64_t *)ends->data;
     uint64_t begin = id > 0 ? end[id - 1] : 0;
     *size = (size_t)(end[id] - begin);
-    return bytes->data + begin;
+    return *size > 0 ? bytes->data + begin : (const uint8_t *)""; // all may be empty, and there is no data then
 }
 
 const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size) {
