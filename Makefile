@@ -286,13 +286,13 @@ kill-campaign: all
 	@rm -rf $(KILL_FOLDER) && test/made-up-corpus $(KILL_FOLDER)/corpus
 	@test/kill-campaign $(KILLS) $(KILL_FOLDER) PRESET=quick CORPUS=$(KILL_FOLDER)/corpus BIN=$(BIN) BUILD=$(BUILD) DEVICE=cpu
 
-# The same targets under libFuzzer. clang does not know gcc's vectors, so the kernels come from gcc.
+# The same targets under libFuzzer. clang does not know gcc's vectors, so what has them comes from gcc.
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 10
 FUZZ_BUILD := $(BUILD)-fuzz
 FUZZ_FLAGS := -std=c11 -g -O2 -w -fno-common -pthread -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_GCC := lib/kernels/cpu/% lib/base/version.c
+FUZZ_GCC := lib/kernels/cpu/% lib/text/bpe.c lib/base/version.c
 FUZZ_LIBRARY := $(FUZZ_BUILD)/libfuzz.a
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/%)
 fuzz_objects = $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(1))
