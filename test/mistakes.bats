@@ -66,6 +66,20 @@ mistake() {
     mistake 2 "tokenize -t vocab.json text -o x" "tokenize: give --length S, the tokens in a sequence, or --ragged"
 }
 
+@test "mistakes: what is to be done with tokens, and of which vocabulary" {
+    mistake 2 "tokenize --import-tokens u16 --length 32 text -o x" "tokenize: --import-tokens: give the vocabulary of the tokens with -t, or --vocab-size N"
+    mistake 2 "tokenize --import-tokens u16 -t vocab.json text -o x" "tokenize: give --length S, the tokens in a sequence, or --ragged"
+    mistake 3 "tokenize --import-tokens u16 -t vocab.json --length 32 text/de -o x" "tokenize: text/de: token 0 at byte 0: ... is not below the vocabulary's size, 300"
+    mistake 2 "tokenize --stats a.tok" "tokenize: no vocabulary: give -t tokenizer.json"
+    mistake 3 "tokenize --stats -t vocab.json b.tok" "tokenize: b.tok: made with another vocabulary than -t"
+    mistake 2 "view --text a.tok" "view: --text: give the vocabulary that made the tokens with -t"
+    mistake 3 "view --text -t other.json a.tok" "view: a.tok: made with another vocabulary than other.json"
+    mistake 3 "view --text -t vocab.json a.scr" "view: a.scr: holds scores, not tokens, so it has no text"
+    mistake 2 "tokenize -t vocab.json --decode --stats a.tok" "tokenize: --learn, --decode, --stats and --import-tokens are jobs of their own"
+    mistake 2 "tokenize -t vocab.json --length 32 --null text -o x" "tokenize: --null: only with --files-from"
+    mistake 2 "tokenize -t vocab.json --length 32 --filter repeat text -o x" "tokenize: --filter 'repeat': not repeats or code-frequency"
+}
+
 @test "mistakes: text where a stream is wanted, a stream where text is" {
     mistake 3 "train --model config.json -o x text/de" "train: text/de: ...not a stream, but text; tokenize makes a token stream of it"
     mistake 3 "view vocab.json" "view: vocab.json: ...not a stream, but text"

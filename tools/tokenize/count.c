@@ -4,18 +4,27 @@
 #include "stream/stream.h"
 #include "tokenize/encoding.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
-static bool is_stream(const char *path) {
+// A pipe cannot be looked into, and is taken for text.
+static int find_stream(const char *path, bool *stream) {
     static const uint8_t magic[] = {0x8e, 'T', 'C', 'T', '\r', '\n'};
     uint8_t head[sizeof magic];
     size_t got = 0;
     int fd;
-    if (!path || strcmp(path, "-") == 0 || path_is_directory(path) || input_open(&fd, path) != OK)
-        return false;
-    bool good = input_read_at(fd, 0, head, sizeof head, &got) == OK && got == sizeof head;
+    *stream = false;
+    if (strcmp(path, "-") == 0 || path_is_directory(path))
+        return OK;
+    int code = input_open(&fd, path);
+    if (code != OK)
+        return code;
+    code = input_read_at(fd, 0, head, sizeof head, &got);
+    if (code != OK && errno == ESPIPE)
+        code = OK;
     input_close(fd);
-    return good && memcmp(head, magic, sizeof magic) == 0;
+    *stream = got == sizeof head && memcmp(head, magic, sizeof magic) == 0;
+    return code == OK ? OK : error_prefix(code, "%s", path);
 }
 
 static int count_sequence(const struct vocabulary *v, const struct stream *s, const struct record *r,
@@ -63,8 +72,13 @@ int count_tokens(const struct encode_job *job) {
     const struct text_operands *o = &job->text.operands;
     struct counts counts = {0};
     int streams = 0, code = OK;
-    for (int i = 0; i < o->count; i++)
-        streams += is_stream(o->operands[i]);
+    for (int i = 0; i < o->count && code == OK; i++) {
+        bool stream;
+        code = find_stream(o->operands[i], &stream);
+        streams += stream;
+    }
+    if (code != OK)
+        return code;
     if (streams > 0 && (streams < o->count || o->list))
         return error_set(ERROR_INPUT, "some inputs are token streams and some are text; --stats counts either");
     if (streams == 0) {

@@ -52,6 +52,8 @@ static int make_workers(struct encoding *e, int count) {
         struct worker *w = &e->workers[e->worker_count];
         code = encoder_new(&w->encoder, e->vocabulary);
         if (code == OK)
+            encoder_allow_special(w->encoder, e->job->allow_special);
+        if (code == OK)
             code = frequency_init(&w->frequency);
     }
     return code;

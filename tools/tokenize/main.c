@@ -139,12 +139,11 @@ int main(int argc, char **argv) {
                     "-t tokenizer.json --stats [OPTION]... [FILE|DIR|TOKENS]...\n"
                     "--import-tokens u16|u32 -t tokenizer.json --length S [FILE|DIR]... -o corpus.tok",
         .description =
-            "--learn makes a byte-level BPE vocabulary and writes it as Hugging Face's tokenizer.json. Without "
-            "it,\n"
-            "text is encoded: every document's tokens, then end-of-text, packed into sequences of S tokens that\n"
-            "cross neither split nor domain; the tails are shorter sequences at the end. Byte-level vocabularies\n"
-            "take any bytes for text: malformed UTF-8 and NUL come back from --decode as they were. Empty\n"
-            "documents are left out.\n"
+            "--learn makes a BPE vocabulary and writes it as Hugging Face's tokenizer.json. Without it, text is\n"
+            "encoded: every document's tokens, then end-of-text, packed into sequences of S tokens that cross\n"
+            "neither split nor domain; the tails are shorter sequences at the end. Byte-level vocabularies take\n"
+            "any bytes for text: malformed UTF-8 and NUL come back from --decode as they were. Empty documents\n"
+            "are left out.\n"
             "\n"
             "Folders are walked for their regular, not hidden files in byte order of their paths. zstd and gzip\n"
             "are recognised by their magic. --split looks at a document's bytes only: the same text is always in\n"

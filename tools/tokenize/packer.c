@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum { SEQUENCE_MOST = 1 << 25 }; // tokens: more fit in no frame
+enum { SIZE_LONG = 255 };
 
 // The tokens of one (part, domain) that fill no sequence yet: fewer than S.
 struct lane {
@@ -27,6 +28,7 @@ struct packer {
     uint64_t next_id;
     enum stream_dtype dtype;
     struct digest digest; // of the vocabulary
+    uint8_t *sizes;       // of its tokens, from SIZE_LONG on that; NULL: not known
     struct buffer payload;
     struct buffer ragged; // uint32_t: of the document that is under way
     XXH3_state_t *corpus;
@@ -48,6 +50,18 @@ static int open_parts(struct packer *p, int parts, char *const *paths) {
     return code;
 }
 
+// Bytes by token, in one table that stays in the processor's cache.
+static int measure_tokens(struct packer *p) {
+    p->digest = vocabulary_digest(p->options.vocabulary);
+    p->sizes = memory_new(p->options.vocab_size, 1);
+    for (uint32_t id = 0; p->sizes && id < p->options.vocab_size; id++) {
+        size_t size;
+        vocabulary_bytes(p->options.vocabulary, id, &size);
+        p->sizes[id] = (uint8_t)(size < SIZE_LONG ? size : SIZE_LONG);
+    }
+    return p->sizes ? OK : ERROR_SYSTEM;
+}
+
 int packer_open(struct packer **out, const struct packer_options *options, int parts, char *const *paths) {
     *out = NULL;
     struct packer *p = memory_new(1, sizeof *p);
@@ -57,9 +71,9 @@ int packer_open(struct packer **out, const struct packer_options *options, int p
     p->dtype = options->vocab_size <= 65536 ? STREAM_U16 : STREAM_U32;
     p->corpus = XXH3_createState();
     int code = p->corpus ? OK : error_set(ERROR_SYSTEM, "out of memory: hashing the corpus");
+    if (code == OK && options->vocabulary)
+        code = measure_tokens(p);
     if (code == OK) {
-        if (options->vocabulary)
-            p->digest = vocabulary_digest(options->vocabulary);
         XXH3_128bits_reset(p->corpus);
         XXH3_128bits_update(p->corpus, p->digest.bytes, sizeof p->digest.bytes);
         code = open_parts(p, parts, paths);
@@ -84,6 +98,7 @@ void packer_close(struct packer *p) {
     free(p->parts);
     buffer_release(&p->payload);
     buffer_release(&p->ragged);
+    free(p->sizes);
     XXH3_freeState(p->corpus);
     free(p);
 }
@@ -95,15 +110,27 @@ struct packer_totals packer_totals(const struct packer *p, int part) {
 // ---- sequences ----
 
 static int fill_payload(struct packer *p, const uint32_t *ids, uint32_t count) {
-    int width = p->dtype == STREAM_U16 ? 2 : 4;
+    size_t size = (size_t)count * (p->dtype == STREAM_U16 ? 2 : 4);
     buffer_clear(&p->payload);
-    int code = buffer_reserve(&p->payload, (size_t)count * (size_t)width);
+    int code = buffer_reserve(&p->payload, size);
     if (code != OK)
         return code;
-    for (uint32_t i = 0; i < count; i++)
-        store_le(p->payload.data + (size_t)i * (size_t)width, ids[i], width);
-    p->payload.size = (size_t)count * (size_t)width;
+    // Loops of one width each, which the compiler makes fast.
+    if (p->dtype == STREAM_U16)
+        for (uint32_t i = 0; i < count; i++)
+            store_le(p->payload.data + (size_t)i * 2, ids[i], 2);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            store_le(p->payload.data + (size_t)i * 4, ids[i], 4);
+    p->payload.size = size;
     return OK;
+}
+
+static uint64_t token_bytes(const struct packer *p, uint32_t id) {
+    size_t size = p->sizes[id];
+    if (size == SIZE_LONG)
+        vocabulary_bytes(p->options.vocabulary, id, &size);
+    return size;
 }
 
 static void hash_sequence(struct packer *p, int part, uint16_t domain, uint32_t count) {
@@ -118,13 +145,10 @@ static void hash_sequence(struct packer *p, int part, uint16_t domain, uint32_t 
 static int write_sequence(struct packer *p, int part, uint16_t domain, const uint32_t *ids, uint32_t count) {
     struct part *to = &p->parts[part];
     uint64_t bytes = 0, first = 0;
-    for (uint32_t i = 0; i < count && p->options.vocabulary; i++) {
-        size_t size;
-        vocabulary_bytes(p->options.vocabulary, ids[i], &size);
-        bytes += size;
-        if (i == 0)
-            first = size;
-    }
+    if (p->sizes && count > 0)
+        first = token_bytes(p, ids[0]);
+    for (uint32_t i = 0; i < count && p->sizes; i++)
+        bytes += token_bytes(p, ids[i]);
     if (bytes > UINT32_MAX)
         return error_set(ERROR_INPUT, "a sequence of %llu bytes is too long", (unsigned long long)bytes);
     int code = fill_payload(p, ids, count);
