@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_FIRST = 1 << 14, READ_MOST = 1 << 20 };
+enum { READ_FIRST = 1 << 14, READ_MOST = 1 << 18 };
 
 struct documents {
     struct documents_options options;

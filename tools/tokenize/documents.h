@@ -21,7 +21,7 @@ struct documents_options {
 };
 
 // Without a place to cut there is no bound; a line of JSON is always whole.
-enum { DOCUMENTS_PIECE = 1 << 20 };
+enum { DOCUMENTS_PIECE = 1 << 18 };
 
 struct piece {
     const uint8_t *bytes; // as they stand in the input (a JSON line is still to be parsed); until the next call
