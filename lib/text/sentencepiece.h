@@ -1,5 +1,9 @@
 // SentencePiece's models (.model): a protobuf message with the pieces, how they were learned and how text is
 // normalized. BPE and unigram models, with and without byte fallback; ids as the library 0.2 gives them.
+//
+// One difference: where a BPE model normalizes nothing but spaces and has byte fallback (Llama 2), bytes that are
+// not UTF-8 become their own tokens and come back; the library makes U+FFFD of them, as we do with all other
+// models.
 #ifndef TACIT_TEXT_SENTENCEPIECE_H
 #define TACIT_TEXT_SENTENCEPIECE_H
 

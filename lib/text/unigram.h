@@ -30,7 +30,7 @@ void unigram_free(struct unigram *u);
 // A text begins; then its words in order, each of well-formed UTF-8: text[begin..ends[0]), text[ends[0]..ends[1]),
 // ... Together they are the whole normalized text, cut only where no piece of the vocabulary crosses
 // (PATTERN_META_SPACE), or not at all. The ids are appended. Time is in proportion to the size times that of the
-// longest piece, memory 4 bytes per byte of the longest word.
+// longest piece, memory 8 bytes per byte of the longest word.
 void unigram_begin(struct unigram *u);
 int unigram_words(struct unigram *u, const uint8_t *text, size_t begin, const size_t *ends, size_t count,
                   struct buffer *ids);
