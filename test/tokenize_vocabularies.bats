@@ -112,7 +112,8 @@ bad_ranks() {
     bad_ranks "head -n 200" 'byte 0x'
     bad_ranks "sed '65s/^.*/aGVsbG8= 64/'" 'byte 0x61 has no token'
     bad_ranks "head -c 4000" 'line '
-    printf 'IQ== 0\n' >>bad.tiktoken
+    head -c 98304 /dev/zero | base64 -w 0 >long
+    bad_ranks "sed '\$d'; echo \"\$(<long) 501\"" 'token 501: 98304 bytes are too many'
 }
 
 @test "tokenize: a file that is no vocabulary exits 3" {

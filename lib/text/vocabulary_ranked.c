@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { PIECE_MOST = 1 << 16 }; // a longer one is damage, and would take memory as no other does
+
 struct symbol {
     uint32_t id; // no_id: merged into the one before
     uint32_t previous, next;
@@ -108,7 +110,7 @@ static int merge_symbols(struct ranking *r) {
 static int find_merge(struct ranking *r, uint32_t id) {
     size_t size;
     const uint8_t *piece = vocabulary_piece(r->vocabulary, id, &size);
-    if (size >= no_id)
+    if (size > PIECE_MOST)
         return error_set(ERROR_INPUT, "token %u: %zu bytes are too many", id, size);
     int code = take_symbols(r, piece, size);
     if (code == OK)

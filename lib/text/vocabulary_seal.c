@@ -222,8 +222,9 @@ static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
 }
 
 // Per id: length (u32), whether special (u8), piece (the text of one that the model does not know); per merge:
-// left, right (u32), its rank where that is not its number; then, where there is any, the scheme as text, the
-// scores, the character map, the unused pieces and what they stand for, the ids of user-defined symbols.
+// left, right (u32), its number (u32) where its rank is that of the one before; then, where there is any, the
+// scheme as text, the scores, the character map, the unused pieces and what they stand for, the ids of
+// user-defined symbols.
 static int compute_digest(struct vocabulary *v) {
     struct buffer scheme = {0};
     int code = describe_scheme(v, &scheme);
