@@ -11,7 +11,7 @@ enum { LEAD_OF_THREE = 0xe0, LEAD_OF_FOUR = 0xf0, SIDES_FIRST = 1 << 10 };
 // What tokens have on both sides of such a place: the character in front or its last bytes, where the token begins
 // inside it; the character behind or its first bytes. As the bytes' numbers, left << 32 | right; 0: free.
 struct joints {
-    uint64_t *sides, mask, count;
+    uint64_t *sides, mask, count; // NULL: no place is one
 };
 
 static uint64_t *find_side(const struct joints *j, uint64_t side) {
@@ -68,6 +68,8 @@ static int add_place(struct joints *j, const uint8_t *piece, size_t size, size_t
 
 int joints_new(struct joints **out, const struct vocabulary *v) {
     struct joints *j = *out = memory_new(1, sizeof *j);
+    if (j && scheme_drops(&v->scheme))
+        return OK;
     int code = j ? grow(j) : ERROR_SYSTEM;
     for (uint32_t id = 0; id < v->size && code == OK; id++) {
         size_t size;
@@ -98,6 +100,8 @@ static bool is_joined(const struct joints *j, const uint8_t *left, size_t left_s
 
 size_t joints_cut(const struct joints *j, struct joint_cache *cache, const uint8_t *word, size_t size,
                   size_t begin) {
+    if (!j->sides)
+        return size;
     uint32_t c;
     size_t left = begin, left_size = read_character(word + begin, size - begin, &c);
     for (size_t at = begin + (left_size > 0 ? left_size : 1); at < size;) {

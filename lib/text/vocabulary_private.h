@@ -50,6 +50,11 @@ struct scheme {
     bool remove_extra_spaces, escape_spaces; // NORMALIZE_SENTENCEPIECE
 };
 
+// Whether a character without a token is dropped: those around it are neighbours then, which may merge.
+static inline bool scheme_drops(const struct scheme *s) {
+    return s->symbols == SYMBOLS_CHARACTERS && s->unknown == UINT32_MAX && !s->byte_fallback;
+}
+
 enum { BYTES = 256, ALPHABET_LAST = 0x143 };
 enum { META_SPACE_SIZE = 3, RANK_MOST = (1 << 26) - 1 };
 #define META_SPACE "\xe2\x96\x81" // U+2581

@@ -138,7 +138,7 @@ static bool has_inner_meta_space(const uint8_t *piece, size_t size) {
 // crosses such a place: a word may end there.
 static void find_words(struct vocabulary *v) {
     if (v->scheme.pattern != PATTERN_NONE || v->scheme.normalizer < NORMALIZE_META_SPACE ||
-        vocabulary_find(v, (const uint8_t *)META_SPACE, META_SPACE_SIZE) == no_id)
+        scheme_drops(&v->scheme) || vocabulary_find(v, (const uint8_t *)META_SPACE, META_SPACE_SIZE) == no_id)
         return;
     for (uint32_t id = 0; id < v->size; id++) {
         size_t size;
