@@ -120,7 +120,7 @@ bool vocabulary_is_tiktoken(const uint8_t *data, size_t size) {
     for (const uint8_t *c = data; space && c < space; c++)
         if (base64_value(*c) < 0 && *c != '=')
             return false;
-    return space && space > data;
+    return space && space > data && space + 1 < end && space[1] >= '0' && space[1] <= '9';
 }
 
 // ---- the whole ----
