@@ -38,6 +38,7 @@ void vocabulary_free(struct vocabulary *v);
 // byte what it saves itself for a byte-level vocabulary with GPT-2's pattern. ERROR_INPUT by name where
 // tokenizer.json has no words for the vocabulary.
 int vocabulary_save(const struct vocabulary *v, const char *path);
+int vocabulary_json(const struct vocabulary *v, struct buffer *text); // appends what vocabulary_save writes
 
 uint32_t vocabulary_size(const struct vocabulary *v);        // V, special tokens included
 uint32_t vocabulary_merges(const struct vocabulary *v);      // how many

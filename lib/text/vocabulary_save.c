@@ -260,7 +260,7 @@ static int check_scheme(const struct vocabulary *v) {
     return OK;
 }
 
-int vocabulary_save(const struct vocabulary *v, const char *path) {
+int vocabulary_json(const struct vocabulary *v, struct buffer *b) {
     static const char head[] = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n";
     static const struct {
         const char *before;
@@ -268,22 +268,25 @@ int vocabulary_save(const struct vocabulary *v, const char *path) {
     } steps[] = {{"  \"normalizer\": ", append_normalizer},
                  {",\n  \"pre_tokenizer\": ", append_pre_tokenizer},
                  {",\n  \"post_processor\": null,\n  \"decoder\": ", append_decoder}};
-    struct buffer b = {0};
-    struct output *out = NULL;
     int code = check_scheme(v);
     if (code == OK)
-        code = buffer_append_string(&b, head);
+        code = buffer_append_string(b, head);
     if (code == OK)
-        code = append_added_tokens(&b, v);
+        code = append_added_tokens(b, v);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == OK; i++) {
-        code = buffer_append_string(&b, steps[i].before);
+        code = buffer_append_string(b, steps[i].before);
         if (code == OK)
-            code = steps[i].append(&b, &v->scheme);
+            code = steps[i].append(b, &v->scheme);
     }
     if (code == OK)
-        code = buffer_append_string(&b, ",\n");
-    if (code == OK)
-        code = append_model(&b, v);
+        code = buffer_append_string(b, ",\n");
+    return code == OK ? append_model(b, v) : code;
+}
+
+int vocabulary_save(const struct vocabulary *v, const char *path) {
+    struct buffer b = {0};
+    struct output *out = NULL;
+    int code = vocabulary_json(v, &b);
     if (code == OK)
         code = output_open(&out, path, false);
     if (code == OK)
