@@ -3,12 +3,13 @@
 
 #include <stdlib.h>
 
-// Places in front of a part are filled up to a multiple of this, so that no two parts share a byte of marks.
+// So many places in front of a part are filled, and up to a multiple of it: no two parts share a byte of marks, and
+// what is read of the marks around a symbol never reaches into another part.
 enum { PART_ALIGNMENT = 64, MARKS_BEFORE = 8 };
 
 int rows_new(struct rows *r, uint64_t size, int parts) {
     *r = (struct rows){.parts = parts};
-    uint64_t room = size + (uint64_t)parts * PART_ALIGNMENT + 1;
+    uint64_t room = size + (uint64_t)parts * 2 * PART_ALIGNMENT + 1;
     if (room > UINT32_MAX - ROW_MARGIN)
         return error_set(ERROR_INPUT, "too much text: %llu bytes of distinct words (at most 4G)",
                          (unsigned long long)size);
@@ -57,7 +58,7 @@ int rows_begin_word(struct rows *r, uint64_t count) {
     size_t n = r->steps.size / sizeof *steps;
     uint64_t due = (uint64_t)r->room * (uint64_t)r->parts_begun / (uint64_t)r->parts;
     if (r->parts_begun < r->parts && r->places >= due) {
-        fill(r, (r->places + PART_ALIGNMENT - 1) / PART_ALIGNMENT * PART_ALIGNMENT);
+        fill(r, (r->places + 2 * PART_ALIGNMENT - 1) / PART_ALIGNMENT * PART_ALIGNMENT);
         r->part_begin[r->parts_begun++] = r->places;
     }
     if (n == 0 || steps[n - 1].count != count) {
