@@ -38,8 +38,8 @@ static int read_file(struct vocabulary *v, const struct buffer *file, const char
         break;
     }
     return error_set(ERROR_INPUT,
-                     "no vocabulary: neither a tokenizer.json nor a rank file of tiktoken nor a model "
-                     "of SentencePiece");
+                     "no vocabulary: neither a tokenizer.json (tokenize --learn makes one) nor a rank file of "
+                     "tiktoken nor a model of SentencePiece");
 }
 
 static int choose_end_of_text(struct vocabulary *v, const char *name) {

@@ -130,12 +130,14 @@ static int import_indexed(struct importing *im, const char *path, const char *in
 }
 
 // "corpus.bin" to "corpus.idx"; NULL where it has no such name.
-static char *index_path(const char *path) {
+static int index_path(const char *path, char **index) {
     static const char from[] = ".bin";
     size_t n = path ? strlen(path) : 0;
+    *index = NULL;
     if (n < sizeof from || strcmp(path + n - strlen(from), from) != 0)
-        return NULL;
-    return string_format("%.*s.idx", (int)(n - strlen(from)), path);
+        return OK;
+    *index = string_format("%.*s.idx", (int)(n - strlen(from)), path);
+    return *index ? OK : ERROR_SYSTEM;
 }
 
 static bool is_index(const char *path) {
@@ -146,13 +148,15 @@ static bool is_index(const char *path) {
 static int import_file(struct importing *im, const struct text_source *source) {
     if (is_index(source->path)) // read with its tokens
         return OK;
-    char *index = index_path(source->path);
+    char *index;
+    int code = index_path(source->path, &index);
+    if (code != OK)
+        return code;
     im->name = input_name(source->path);
     im->domain = source->domain ? source->domain : im->job->domain;
     im->token = 0;
     im->open = im->ended = false;
-    int code =
-        index && path_exists(index) ? import_indexed(im, source->path, index) : import_plain(im, source->path);
+    code = index && path_exists(index) ? import_indexed(im, source->path, index) : import_plain(im, source->path);
     free(index);
     return code;
 }
