@@ -78,7 +78,7 @@ $(BUILD)/%.o: %.c $(FLAGS_STAMP) | deps-check
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
-$(call objects,$(filter lib/kernels/cpu/%,$(LIB_SOURCES)) lib/stream/elements.c tools/assign/columns.c tools/assign/rows.c): EXTRA = $(KERNEL_FLAGS)
+$(call objects,$(filter lib/kernels/cpu/%,$(LIB_SOURCES)) lib/stream/elements.c tools/assign/columns.c tools/assign/rows.c lib/text/bpe.c): EXTRA = $(KERNEL_FLAGS)
 
 # The version string lives in one object, so that a commit relinks and does not rebuild.
 VERSION_STAMP := $(BUILD)/version
@@ -204,7 +204,7 @@ define program_link
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -rdynamic -o $@ $< $(TOOL_PARTS_LIBRARY) $(LIBRARY) $(LDLIBS_ALL) $(UNIT_LIBS)
 endef
 # The library has its own table of Unicode's classes; utf8proc checks it.
-$(BUILD)/unit/text_pretokenize: UNIT_LIBS := -lutf8proc
+$(BUILD)/unit/text_split: UNIT_LIBS := -lutf8proc
 $(BUILD)/unit/%: $(BUILD)/test/unit/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
 	$(program_link)
 $(BUILD)/test/%: $(BUILD)/test/%.o $(TOOL_PARTS_LIBRARY) $(LIBRARY)
@@ -291,13 +291,13 @@ kill-campaign: all
 	@rm -rf $(KILL_FOLDER) && test/made-up-corpus $(KILL_FOLDER)/corpus
 	@test/kill-campaign $(KILLS) $(KILL_FOLDER) PRESET=quick CORPUS=$(KILL_FOLDER)/corpus BIN=$(BIN) BUILD=$(BUILD) DEVICE=cpu
 
-# The same targets under libFuzzer. clang does not know gcc's vectors, so the kernels come from gcc.
+# The same targets under libFuzzer. clang does not know gcc's vectors, so what has them comes from gcc.
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 10
 FUZZ_BUILD := $(BUILD)-fuzz
 FUZZ_FLAGS := -std=c11 -g -O2 -w -fno-common -pthread -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_GCC := lib/kernels/cpu/% lib/base/version.c
+FUZZ_GCC := lib/kernels/cpu/% lib/text/bpe.c lib/base/version.c
 FUZZ_LIBRARY := $(FUZZ_BUILD)/libfuzz.a
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/%)
 fuzz_objects = $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(1))

@@ -71,6 +71,25 @@ tokenizer() { echo "tokenize -q -t $golden/tokenizer/tokenizer.json"; }
         -o 'out.%s'
 }
 
+@test "faults: tokenize reads JSON lines on several threads, leaves documents out, and counts" {
+    jq -Rc '{text: ., title: null, meta: {source: "\(length)"}}' "$data/text/a/1" > lines.jsonl
+    echo '{"text": "tab\there", "meta": {"source": "\u0061"}}' >> lines.jsonl
+    mv lines.jsonl "$data/lines.jsonl"
+    echo old > out
+    suffer tokenize-filter $(tokenizer) --threads 3 --length 16 --field 'title?,text' --domain-field meta.source --dedup exact \
+        --filter repeats --filter code-frequency:28 "$data/lines.jsonl" "$data/text/b" -o out
+    suffer tokenize-stats $(tokenizer) --threads 2 --stats --domain-from dir "$data/text" -o out
+    suffer tokenize-stats $(tokenizer) --stats "$data/text.tok" -o out
+}
+
+@test "faults: tokenize imports tokens" {
+    printf '\1\0\2\0\3\0\4\0' > "$data/plain.bin"
+    cp "$data/plain.bin" "$data/other.bin"
+    printf 'MMIDIDX\0\0\1\0\0\0\0\0\0\0\10\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0' > "$data/other.idx"
+    echo old > out
+    suffer tokenize-import $(tokenizer) --import-tokens u16 --length 3 "$data/plain.bin" "$data/other.bin" -o out
+}
+
 @test "faults: tokenize learns" {
     echo old > out
     suffer tokenize-learn tokenize -q --learn --vocab-size 270 "$data/text/a/1" -o out
@@ -194,4 +213,5 @@ unfinished() {
     echo old > out
     suffer view view -q --json --columns "$data/a.tok" -o out
     FAULTS_INPUT=$data/frames.tok suffer view-pipe view -q -o out
+    suffer view-text view -q --text -t "$golden/tokenizer/tokenizer.json" "$data/text.tok" -o out
 }

@@ -59,11 +59,25 @@ mistake() {
 
 @test "mistakes: no vocabulary, or a file that is none" {
     mistake 2 "tokenize --length 32 text -o x" "tokenize: no vocabulary: give -t tokenizer.json, or --learn one"
-    mistake 3 "tokenize -t text/de --length 32 text -o x" "tokenize: text/de: line 1: ...; a tokenizer.json is wanted (tokenize --learn makes one)"
-    mistake 3 "tokenize -t a.tok --length 32 text -o x" "tokenize: a.tok: ...; a tokenizer.json is wanted"
+    mistake 3 "tokenize -t text/de --length 32 text -o x" "tokenize: text/de: no vocabulary: neither a tokenizer.json (tokenize --learn makes one) nor a rank file of tiktoken nor a model of SentencePiece"
+    mistake 3 "tokenize -t a.tok --length 32 text -o x" "tokenize: a.tok: no vocabulary: neither a tokenizer.json (tokenize --learn makes one) nor a rank file of tiktoken nor a model of SentencePiece"
     mistake 3 "tokenize -t config.json --length 32 text -o x" "tokenize: config.json: key 'model': not an object; a tokenizer.json is wanted"
     mistake 1 "tokenize -t m --length 32 text -o x" "tokenize: m: is a directory; a checkpoint's vocabulary is m/tokenizer.json"
     mistake 2 "tokenize -t vocab.json text -o x" "tokenize: give --length S, the tokens in a sequence, or --ragged"
+}
+
+@test "mistakes: what is to be done with tokens, and of which vocabulary" {
+    mistake 2 "tokenize --import-tokens u16 --length 32 text -o x" "tokenize: --import-tokens: give the vocabulary of the tokens with -t, or --vocab-size N"
+    mistake 2 "tokenize --import-tokens u16 -t vocab.json text -o x" "tokenize: give --length S, the tokens in a sequence, or --ragged"
+    mistake 3 "tokenize --import-tokens u16 -t vocab.json --length 32 text/de -o x" "tokenize: text/de: token 0 at byte 0: ... is not below the vocabulary's size, 300"
+    mistake 2 "tokenize --stats a.tok" "tokenize: no vocabulary: give -t tokenizer.json"
+    mistake 3 "tokenize --stats -t vocab.json b.tok" "tokenize: b.tok: made with another vocabulary than -t"
+    mistake 2 "view --text a.tok" "view: --text: give the vocabulary that made the tokens with -t"
+    mistake 3 "view --text -t other.json a.tok" "view: a.tok: made with another vocabulary than other.json"
+    mistake 3 "view --text -t vocab.json a.scr" "view: a.scr: holds scores, not tokens, so it has no text"
+    mistake 2 "tokenize -t vocab.json --decode --stats a.tok" "tokenize: --learn, --decode, --stats and --import-tokens are jobs of their own"
+    mistake 2 "tokenize -t vocab.json --length 32 --null text -o x" "tokenize: --null: only with --files-from"
+    mistake 2 "tokenize -t vocab.json --length 32 --filter repeat text -o x" "tokenize: --filter 'repeat': not repeats or code-frequency"
 }
 
 @test "mistakes: text where a stream is wanted, a stream where text is" {
@@ -131,7 +145,7 @@ mistake() {
     mistake 3 "route -m m b.tok -o x" "route: b.tok: vocabulary ..., but that of m is ...; tokenize with its tokenizer.json"
     mistake 3 "train --continue m -o x b.tok" "train: b.tok: vocabulary ..., but that of m is ...; tokenize with its tokenizer.json"
     mistake 3 "shard --join a.tok b.tok -o x" "shard: a.tok and b.tok: vocabularies differ: ...; use one tokenizer.json for both"
-    mistake 3 "tokenize -t other.json --decode a.tok -o x" "tokenize: a.tok: made with vocabulary ...; give the tokenizer.json that made it"
+    mistake 3 "tokenize -t other.json --decode a.tok -o x" "tokenize: a.tok: made with vocabulary ...; give the vocabulary that made it"
 }
 
 @test "mistakes: a terminal where a stream goes, in or out" {

@@ -154,6 +154,58 @@ END
     assert_line "b.jsonl: line 1: key 'source': missing"
 }
 
+@test "tokenize: names of inputs come from a list, by lines or by NULs, behind the operands" {
+    mkdir -p d/sub
+    printf 1 >d/a
+    printf 2 >d/sub/b
+    printf 3 >'c c'
+    printf 4 >$'e\nf'
+    printf 'c c\n\nd' >list
+    back --files-from list | assert_same - <(printf '3|1|2|')
+    back --files-from - d/a <list | assert_same - <(printf '1|3|1|2|')
+    printf 'e\nf\0d/sub\0' >nulls
+    back --files-from nulls --null | assert_same - <(printf '4|2|')
+    find d -type f -print0 | sort -z | back --files-from - -0 | assert_same - <(printf '1|2|')
+    assert_equal "$(domains --domain-from dir --files-from list)" "$(basename "$PWD") d sub "
+    printf 'd/a\nmissing\n' >list
+    run tokenize -t "$tokenizer" --length 8 --files-from list -o out.tok
+    assert_exit 1
+    assert_line "tokenize: list: missing: cannot open: "
+    : >empty
+    run tokenize -t "$tokenizer" --length 8 --files-from empty -o out.tok
+    assert_exit 3
+    assert_line "tokenize: empty: names no file"
+    printf 'c c\0d\0' >nulls
+    run tokenize -t "$tokenizer" --length 8 --files-from nulls -o out.tok
+    assert_exit 3
+    assert_line "use --null"
+    run tokenize -t "$tokenizer" --length 8 --files-from - - -o out.tok
+    assert_exit 2
+    assert_absent out.tok
+}
+
+@test "tokenize: the text of several fields, some of which may be absent" {
+    cat >a.jsonl <<'END'
+{"title": "T", "text": "one", "meta": {"source": "web", "n": [1, 2.5e3, {"text": 3}]}}
+{"text": "two", "meta": {"source": "b\u00f6ok"}}
+{"meta": {"source": "web"}, "text": "thr\"ee", "title": null}
+{"text": "", "title": "\u00dc\ud83d\ude00", "meta": {"source": "web"}}
+END
+    back --field 'title?,text' a.jsonl | assert_same - <(printf 'T\none|two|thr"ee|\xc3\x9c\xf0\x9f\x98\x80\n|')
+    back --field 'text,title?' --join '\t- ' a.jsonl | assert_same - <(printf 'one\t- T|two|thr"ee|\t- \xc3\x9c\xf0\x9f\x98\x80|')
+    back --field 'title?' a.jsonl | assert_same - <(printf 'T|\xc3\x9c\xf0\x9f\x98\x80|')
+    assert_equal "$(domains --domain-field meta.source a.jsonl)" "web böok web "
+    back --field meta.source a.jsonl | assert_same - <(printf 'web|b\xc3\xb6ok|web|web|')
+    run tokenize -t "$tokenizer" --length 8 --field title,text a.jsonl -o out.tok
+    assert_exit 3
+    assert_line "tokenize: a.jsonl: line 2: key 'title': missing"
+    run tokenize -t "$tokenizer" --length 8 --field 'title,' a.jsonl -o out.tok
+    assert_exit 2
+    run tokenize -t "$tokenizer" --length 8 --domain-field meta.n a.jsonl -o out.tok
+    assert_exit 3
+    assert_line "a.jsonl: line 1: key 'meta.n': not a string"
+}
+
 @test "tokenize: an input that is not there exits 1 by name" {
     printf 'x' >text
     run tokenize -t "$tokenizer" --length 8 text missing -o out.tok

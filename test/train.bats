@@ -85,6 +85,22 @@ losses() { # of the steps in a log
     assert_equal "$(jq -s '.[0].lr' whole.log)" 0.00075
 }
 
+@test "train: --tokenizer of another format becomes the checkpoint's tokenizer.json" {
+    local models=$BATS_TEST_DIRNAME/golden/sentencepiece
+    tokenize -q -t "$models/llama.model" --length 8 -o text.tok "$models/documents.txt"
+    config 600 > wide.json
+    train --model wide.json --batch 2 --lr 1e-3 --steps 1 -q --tokenizer "$models/llama.model" -o m text.tok
+    tokenize -q -t m/tokenizer.json --length 8 -o again.tok "$models/documents.txt"
+    assert_same text.tok again.tok
+    run train --model wide.json --batch 2 --lr 1e-3 --steps 1 -q --tokenizer "$models/symbols.model" -o x text.tok
+    assert_exit 3
+    assert_equal "$output" "train: $models/symbols.model: not the vocabulary that the tokens were made with"
+    tokenize -q -t "$models/unigram.model" --length 8 -o text.tok "$models/documents.txt"
+    run train --model wide.json --batch 2 --lr 1e-3 --steps 1 -q --tokenizer "$models/unigram.model" -o x text.tok
+    assert_exit 3
+    assert_equal "$output" "train: $models/unigram.model: a tokenizer.json for a unigram model cannot be written"
+}
+
 @test "train: --init starts a new run from old weights" {
     train $small --steps 5 --tokenizer "$data/config.json" -o old "$data/a.tok"
     train --init old --batch 8 --lr 0 --steps 1 --dtype f32 -q -o new "$data/a.tok"

@@ -42,9 +42,11 @@ unit() {
 @test "ppl: bootstrap intervals agree with the normal approximation" { unit ppl_bootstrap; }
 @test "ppl: accuracy equals a direct count, whatever the order" { unit ppl_choices; }
 
-@test "text: words are GPT-2's, and classes are Unicode's" { unit text_pretokenize; }
+@test "text: a long document may be cut where no token crosses" { unit text_cutting; }
+@test "text: words are GPT-2's, and classes are Unicode's" { unit text_split; }
 @test "text: ids are Hugging Face's, and any bytes come back" { unit text_encode; }
 @test "text: merges are the most frequent pairs, counted anew" { unit text_learn; }
+@test "text: SentencePiece models give the library's ids, and damaged ones are refused" { unit text_sentencepiece; }
 @test "stream: what was written is what is read, in any order and through pipes" { unit stream_roundtrip; }
 @test "stream: every flipped bit, truncation and moved frame is an error with its place" { unit stream_damage; }
 @test "stream: hostile lengths, counts and headers are refused and allocate nothing" { unit stream_hostile; }

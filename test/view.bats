@@ -46,6 +46,19 @@ kinds=("tokens" "tokens vocab=70000" "tokens ragged=1" "scores" "scores dtype=f1
     done
 }
 
+@test "view: --text shows token sequences as text, in TSV and in JSON" {
+    local t=$golden/tokenizer/tokenizer.json
+    printf 'the "river"\n\ta\\b\1 M\xc3\xbcller \xff' > text
+    tokenize -q -t "$t" --length 1000 text -o a.tok
+    assert_equal "$(view --text -t "$t" a.tok)" $'id\tdomain\ttext\n0\tdefault\tthe "river"\\n\\ta\\\\b\\x01 M\xc3\xbcller \\xff<|endoftext|>'
+    view --text -t "$t" --json --columns a.tok > got
+    assert_equal "$(jq -c '[.id, .predicted, (keys | length)]' got)" "[0,$(view --columns a.tok | tail -1 | cut -f 3),10]"
+    jq -r .text got | assert_same - <(printf 'the "river"\n\ta\\b\1 M\xc3\xbcller \xef\xbf\xbd<|endoftext|>\n')
+    # A character may be cut: bytes on either side.
+    printf '\xe2\x82\xac' | tokenize -q -t "$t" --length 1 --no-eot | view --text -t "$t" | tail -n +2 | cut -f 3 | xargs > got
+    [ "$(cat got)" = 'xe2 x82 xac' ] || [ "$(cat got)" = $'\xe2\x82\xac' ]
+}
+
 @test "view: several files print one line of names, and another where the columns change" {
     mkstream scores n=2 o=a.scr
     mkstream assignment n=2 o=a.asg

@@ -131,9 +131,11 @@ static void wake_workers(struct threads *pool) {
 }
 
 static int start_workers(struct threads *pool) {
-    // Signals are for the caller's thread.
+    // Signals are for the caller's thread, but for those that a write itself raises.
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGPIPE);
+    sigdelset(&all, SIGXFSZ);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     int code = OK;
     for (int i = 1; code == OK && i < pool->count; i++) {

@@ -2,19 +2,15 @@
 #include "base/error.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { BLOCK = 64, SLOTS_FIRST = 1 << 12 };
-static const uint32_t separator = UINT32_MAX;     // between words
-static const uint32_t swallowed = UINT32_MAX - 1; // a place inside a symbol that once started one
+enum { SLOTS_FIRST = 1 << 12, IDS_FIRST = 1 << 12, PLACES_FOR_THREADS = 1 << 12, PREFETCH = 12 };
+
+// ---- the heap: counts only fall, so a candidate is an upper bound that is corrected on top ----
 
 struct candidate {
-    int64_t count;
-    uint64_t key;
+    uint64_t count, key;
     uint32_t pair;
 };
-
-// ---- the heap: counts only fall between pushes, so a candidate is an upper bound that is corrected on top ----
 
 static bool is_better(const struct candidate *a, const struct candidate *b) {
     return a->count != b->count ? a->count > b->count : a->key < b->key;
@@ -56,170 +52,99 @@ static void heap_replace(struct buffer *heap, const struct candidate *c) {
 
 // ---- the pairs ----
 
-static uint64_t slot_of(uint64_t key, uint64_t slot_count) {
-    key *= 0x9e3779b97f4a7c15u;
-    return (key ^ key >> 32) & (slot_count - 1);
+static uint32_t pair_count(const struct merging *m) {
+    return (uint32_t)(m->kept.pairs.size / sizeof(struct pair));
 }
 
-static int grow_pairs(struct merging *m) {
-    uint64_t n = m->slot_count ? 2 * m->slot_count : SLOTS_FIRST;
-    if (n > UINT32_MAX)
-        return error_set(ERROR_INPUT, "too many distinct pairs");
-    int code = memory_resize(&m->pairs, n / 2, sizeof *m->pairs);
-    if (code != OK)
-        return code;
-    m->pair_room = (uint32_t)(n / 2);
-    uint32_t *slots = memory_new(n, sizeof *slots);
-    if (!slots)
-        return ERROR_SYSTEM;
-    for (uint32_t k = 0; k < m->pair_count; k++) {
-        uint64_t i = slot_of(m->pairs[k].key, n);
-        while (slots[i])
-            i = (i + 1) & (n - 1);
-        slots[i] = k + 1;
-    }
+static struct pair *pairs_of(const struct merging *m) {
+    return (struct pair *)m->kept.pairs.data;
+}
+
+// Where the pair is, or the free slot where it belongs.
+static uint32_t *find_slot(const struct merging *m, uint64_t key) {
+    uint64_t i = pair_mix(key) & (m->slot_count - 1);
+    while (m->slots[i] && pairs_of(m)[m->slots[i] - 1].key != key)
+        i = (i + 1) & (m->slot_count - 1);
+    return &m->slots[i];
+}
+
+static int index_pairs(struct merging *m) {
+    uint64_t n = SLOTS_FIRST;
+    while (n < 4 * (uint64_t)pair_count(m))
+        n *= 2;
     free(m->slots);
-    m->slots = slots;
+    m->slots = memory_new(n, sizeof *m->slots);
     m->slot_count = n;
-    return OK;
-}
-
-// The pair's index, made where it is new.
-static int find_pair(struct merging *m, uint32_t left, uint32_t right, uint32_t *index) {
-    if (m->pair_count == m->pair_room) {
-        int code = grow_pairs(m);
-        if (code != OK)
-            return code;
-    }
-    uint64_t key = (uint64_t)left << 32 | right, i = slot_of(key, m->slot_count);
-    for (; m->slots[i]; i = (i + 1) & (m->slot_count - 1)) {
-        *index = m->slots[i] - 1;
-        if (m->pairs[*index].key == key)
-            return OK;
-    }
-    *index = m->pair_count++;
-    m->slots[i] = m->pair_count;
-    m->pairs[*index] = (struct pair){.key = key};
-    return OK;
-}
-
-static int add_place(struct merging *m, uint32_t left, uint32_t right, uint32_t place, int64_t count) {
-    uint32_t index;
-    int code = find_pair(m, left, right, &index);
-    if (code != OK)
-        return code;
-    struct pair *p = &m->pairs[index];
-    if (p->place_count == p->place_room) {
-        uint32_t room = p->place_room < 4 ? 4 : p->place_room + p->place_room / 2;
-        code = memory_resize(&p->places, room, sizeof *p->places);
-        if (code != OK)
-            return code;
-        p->place_room = room;
-    }
-    p->places[p->place_count++] = place;
-    p->count += count;
-    if (p->touched)
-        return OK;
-    p->touched = true;
-    return buffer_append(&m->touched, &index, sizeof index);
-}
-
-static int remove_place(struct merging *m, uint32_t left, uint32_t right, int64_t count) {
-    uint32_t index;
-    int code = find_pair(m, left, right, &index);
-    if (code == OK)
-        m->pairs[index].count -= count;
-    return code;
-}
-
-// Make what grew since the last call candidates.
-static int push_touched(struct merging *m) {
-    const uint32_t *touched = (const uint32_t *)m->touched.data;
-    int code = OK;
-    for (size_t i = 0; i < m->touched.size / sizeof *touched && code == OK; i++) {
-        struct pair *p = &m->pairs[touched[i]];
-        p->touched = false;
-        if (p->count > 0)
-            code = heap_push(&m->heap, (struct candidate){p->count, p->key, touched[i]});
-    }
-    buffer_clear(&m->touched);
-    return code;
-}
-
-// ---- the rows of symbols ----
-
-static int spread(struct merging *m, const struct word_counts *words, const uint32_t byte_id[256]) {
-    uint32_t n = word_counts_size(words);
-    uint64_t places = words->bytes.size + (uint64_t)n + 1;
-    if (places >= swallowed)
-        return error_set(ERROR_INPUT, "too much text: %zu bytes of distinct words (at most 4G)",
-                         words->bytes.size);
-    m->places = (uint32_t)places;
-    m->words = (const struct word *)words->words.data;
-    m->symbols = memory_new(places, sizeof *m->symbols);
-    m->starts = memory_new((size_t)n + 1, sizeof *m->starts);
-    m->word_at = memory_new(places / BLOCK + 1, sizeof *m->word_at);
-    if (!m->symbols || !m->starts || !m->word_at)
+    if (!m->slots)
         return ERROR_SYSTEM;
-    uint32_t at = 0;
-    for (uint32_t k = 0; k < n; k++) {
-        m->symbols[at++] = separator;
-        m->starts[k] = at;
-        const uint8_t *bytes = words->bytes.data + m->words[k].begin;
-        for (uint32_t i = 0; i < m->words[k].size; i++, at++) {
-            m->symbols[at] = byte_id[bytes[i]];
-            if (at % BLOCK == 0)
-                m->word_at[at / BLOCK] = k;
-        }
-        if (at % BLOCK == 0)
-            m->word_at[at / BLOCK] = k; // the separator behind the word
-    }
-    m->symbols[at] = separator;
-    m->starts[n] = at + 1;
+    for (uint32_t k = 0; k < pair_count(m); k++)
+        *find_slot(m, pairs_of(m)[k].key) = k + 1;
     return OK;
 }
 
-// Occurrences of the word that holds a place.
-static int64_t weight(const struct merging *m, uint32_t place) {
-    uint32_t k = m->word_at[place / BLOCK];
-    while (m->starts[k + 1] <= place)
-        k++;
-    return (int64_t)m->words[k].count;
+// A new pair, with room for its places.
+static int keep_pair(struct merging *m, uint64_t key, uint64_t count, uint32_t places, uint32_t **out) {
+    struct pair pair = {.key = key,
+                        .count = count,
+                        .places = memory_new(places, sizeof *pair.places),
+                        .place_count = places,
+                        .own_places = true};
+    if (!pair.places)
+        return ERROR_SYSTEM;
+    int code = buffer_append(&m->kept.pairs, &pair, sizeof pair);
+    if (code != OK) {
+        free(pair.places);
+        return code;
+    }
+    *out = pair.places;
+    uint32_t n = pair_count(m);
+    if (2 * (uint64_t)n >= m->slot_count)
+        code = index_pairs(m);
+    else
+        *find_slot(m, key) = n;
+    return code == OK ? heap_push(&m->heap, (struct candidate){count, key, n - 1}) : code;
 }
 
-int merging_new(struct merging *m, const struct word_counts *words, const uint32_t byte_id[256]) {
-    *m = (struct merging){0};
-    int code = spread(m, words, byte_id);
-    uint32_t one = 1;
-    for (int b = 0; b < 256 && code == OK; b++)
-        code = buffer_append(&m->lengths, &one, sizeof one);
-    for (uint32_t k = 0; k < word_counts_size(words) && code == OK; k++)
-        for (uint32_t p = m->starts[k], i = 1; i < m->words[k].size && code == OK; p++, i++)
-            code = add_place(m, m->symbols[p], m->symbols[p + 1], p, (int64_t)m->words[k].count);
+static void lower_pair(struct merging *m, uint64_t key, uint64_t count) {
+    uint32_t index = *find_slot(m, key);
+    if (index)
+        pairs_of(m)[index - 1].count -= count;
+}
+
+static void drop_pairs(struct merging *m) {
+    for (uint32_t k = 0; k < pair_count(m); k++)
+        if (pairs_of(m)[k].own_places)
+            free(pairs_of(m)[k].places);
+    frequent_pairs_release(&m->kept);
+    buffer_clear(&m->heap);
+}
+
+// No pair is left that occurs m->kept.least times: keep rarer ones.
+static int keep_rarer(struct merging *m) {
+    uint64_t below = m->kept.least;
+    drop_pairs(m);
+    int code = frequent_pairs_find(&m->kept, m->rows, m->pool, below, m->floor);
     if (code == OK)
-        code = push_touched(m);
+        code = index_pairs(m);
+    for (uint32_t k = 0; k < pair_count(m) && code == OK; k++)
+        code = heap_push(&m->heap, (struct candidate){pairs_of(m)[k].count, pairs_of(m)[k].key, k});
     return code;
 }
 
-void merging_release(struct merging *m) {
-    for (uint32_t i = 0; i < m->pair_count; i++)
-        free(m->pairs[i].places);
-    free(m->pairs);
-    free(m->slots);
-    free(m->symbols);
-    free(m->starts);
-    free(m->word_at);
-    buffer_release(&m->lengths);
-    buffer_release(&m->heap);
-    buffer_release(&m->touched);
-    *m = (struct merging){0};
-}
-
-bool merging_best(struct merging *m, uint32_t *left, uint32_t *right) {
-    while (m->heap.size > 0) {
-        struct candidate top = *(const struct candidate *)m->heap.data;
-        const struct pair *p = &m->pairs[top.pair];
-        if (p->count <= 0) {
+int merging_best(struct merging *m, uint32_t *left, uint32_t *right, bool *got) {
+    int code = OK;
+    for (*got = false; code == OK;) {
+        struct candidate top = {0};
+        const struct pair *p = NULL;
+        if (m->heap.size > 0) {
+            top = *(const struct candidate *)m->heap.data;
+            p = &pairs_of(m)[top.pair];
+        }
+        if (!p && m->kept.least <= m->floor)
+            return OK;
+        if (!p) {
+            code = keep_rarer(m);
+        } else if (p->count < m->kept.least) {
             heap_replace(&m->heap, NULL);
         } else if (p->count < top.count) {
             top.count = p->count;
@@ -227,49 +152,260 @@ bool merging_best(struct merging *m, uint32_t *left, uint32_t *right) {
         } else {
             *left = (uint32_t)(p->key >> 32);
             *right = (uint32_t)p->key;
-            return true;
+            *got = true;
+            return OK;
         }
     }
-    return false;
-}
-
-// Join the pair at a place where it stands: recount the neighbours, rewrite the symbols.
-static int join_at(struct merging *m, uint32_t place, uint32_t left, uint32_t right, uint32_t result) {
-    const uint32_t *length = (const uint32_t *)m->lengths.data;
-    uint32_t middle = place + length[left], end = middle + length[right];
-    uint32_t before = m->symbols[place - 1], after = m->symbols[end];
-    int64_t count = weight(m, place);
-    int code = remove_place(m, left, right, count);
-    if (before != separator && code == OK)
-        code = remove_place(m, before, left, count);
-    if (after != separator && code == OK)
-        code = remove_place(m, right, after, count);
-    m->symbols[middle] = swallowed;
-    m->symbols[place] = result;
-    m->symbols[end - 1] = result;
-    if (before != separator && code == OK)
-        code = add_place(m, before, result, place - length[before], count);
-    if (after != separator && code == OK)
-        code = add_place(m, result, after, place, count);
     return code;
 }
 
-int merging_join(struct merging *m, uint32_t left, uint32_t right, uint32_t result) {
-    const uint32_t *length = (const uint32_t *)m->lengths.data;
-    uint32_t sum = length[left] + length[right], index;
-    int code = buffer_append(&m->lengths, &sum, sizeof sum);
+// ---- joining ----
+
+// What a merge changes about the neighbours on one side: the pair with the old symbol loses, the pair with the new
+// one gains.
+struct change {
+    uint64_t count;   // 0: none
+    uint32_t *cursor; // where the gaining pair's places are noted; NULL: it is not kept
+    uint32_t places;
+};
+
+enum side { BEFORE, AFTER, SIDES };
+
+// A thread's part of a merge.
+struct merging_part {
+    struct change *changes[SIDES]; // by the neighbour's id
+    uint32_t *touched[SIDES], touched_count[SIDES];
+    uint32_t begin, end, joined; // of the pair's places; those where it stood still, at the beginning afterwards
+};
+
+struct joining {
+    struct merging *m;
+    uint32_t left, right, result, left_size, right_size;
+    uint32_t *places;
+    int parts;
+};
+
+static void change(struct merging_part *part, enum side side, uint32_t id, uint64_t count) {
+    struct change *c = &part->changes[side][id];
+    if (c->count == 0)
+        part->touched[side][part->touched_count[side]++] = id;
+    c->count += count;
+    c->places++;
+}
+
+static void prefetch(const struct rows *r, uint32_t place) {
+    __builtin_prefetch(r->bytes + place, 1);
+    __builtin_prefetch(r->marks + place / 4, 1);
+}
+
+// Join the pair wherever it stands still: in "aaa" the left "aa", because places ascend.
+static void join_part(void *context, int i, int thread) {
+    struct joining *j = context;
+    struct rows *r = j->m->rows;
+    struct merging_part *part = &j->m->parts[i];
+    const struct row_step *steps = (const struct row_step *)r->steps.data;
+    size_t step = part->begin < part->end ? row_step_find(r, j->places[part->begin]) : 0;
+    (void)thread;
+    part->joined = 0;
+    for (uint32_t k = part->begin; k < part->end; k++) {
+        if (k + PREFETCH < part->end)
+            prefetch(r, j->places[k + PREFETCH]);
+        uint32_t p = j->places[k], middle = p + j->left_size, end = middle + j->right_size;
+        uint64_t marks = row_marks(r, p), middle_marks, end_marks;
+        if (!(marks & MARK_SYMBOL) || row_symbol(r, p, marks) != j->left)
+            continue;
+        middle_marks = row_marks(r, middle);
+        if ((middle_marks & MARK_WORD) || row_symbol(r, middle, middle_marks) != j->right)
+            continue;
+        step = row_step_at(r, step, p);
+        if (!(marks & MARK_WORD)) {
+            uint32_t q = row_previous(r, p);
+            change(part, BEFORE, row_symbol(r, q, row_marks(r, q)), steps[step].count);
+        }
+        end_marks = row_marks(r, end);
+        if (!(end_marks & MARK_WORD))
+            change(part, AFTER, row_symbol(r, end, end_marks), steps[step].count);
+        row_clear(r, middle);
+        row_write(r, p, end - p, j->result);
+        j->places[part->begin + part->joined++] = p;
+    }
+}
+
+// Note the places of the new pairs that are kept. Of two new symbols side by side, the left one notes them.
+static void note_part(void *context, int i, int thread) {
+    struct joining *j = context;
+    const struct rows *r = j->m->rows;
+    struct merging_part *part = &j->m->parts[i];
+    (void)thread;
+    for (uint32_t k = 0; k < part->joined; k++) {
+        const uint32_t *places = j->places + part->begin;
+        if (k + PREFETCH < part->joined)
+            prefetch(r, places[k + PREFETCH]);
+        uint32_t p = places[k], end = p + j->left_size + j->right_size;
+        if (!(row_marks(r, p) & MARK_WORD)) {
+            uint32_t q = row_previous(r, p), before = row_symbol(r, q, row_marks(r, q));
+            struct change *c = &part->changes[BEFORE][before];
+            if (before != j->result && c->cursor)
+                *c->cursor++ = q;
+        }
+        uint64_t end_marks = row_marks(r, end);
+        if (!(end_marks & MARK_WORD)) {
+            struct change *c = &part->changes[AFTER][row_symbol(r, end, end_marks)];
+            if (c->cursor)
+                *c->cursor++ = p;
+        }
+    }
+}
+
+// The pair of the new symbol and its neighbour `id`: kept if it occurs often enough, each part with its share of
+// the list of places.
+static int gain(const struct joining *j, enum side side, uint32_t id) {
+    struct merging *m = j->m;
+    uint64_t count = 0;
+    uint32_t places = 0, shares[ROW_PARTS_MOST], *list;
+    for (int k = 0; k < j->parts; k++) {
+        const struct change *c = &m->parts[k].changes[side][id];
+        count += c->count;
+        shares[k] = c->places;
+        if (side == AFTER && id == j->left) { // where the next occurrence followed, it took that neighbour away
+            const struct change *lost = &m->parts[k].changes[BEFORE][j->result];
+            count -= lost->count;
+            shares[k] -= lost->places;
+        }
+        places += shares[k];
+    }
+    if (count < m->kept.least)
+        return OK;
+    int code =
+        keep_pair(m, side == BEFORE ? pair_of(id, j->result) : pair_of(j->result, id), count, places, &list);
+    for (int k = 0; k < j->parts && code == OK; list += shares[k++])
+        m->parts[k].changes[id == j->result ? AFTER : side][id].cursor = list;
+    return code;
+}
+
+static bool is_first_part(const struct joining *j, int part, enum side side, uint32_t id) {
+    for (int k = 0; k < part; k++)
+        if (j->m->parts[k].changes[side][id].count > 0)
+            return false;
+    return true;
+}
+
+// Take over what the parts have counted: the neighbours' old pairs lose, their new ones are kept or not.
+static int take_changes(const struct joining *j, enum side side) {
+    struct merging *m = j->m;
+    int code = OK;
+    for (int k = 0; k < j->parts; k++) {
+        for (uint32_t i = 0; i < m->parts[k].touched_count[side] && code == OK; i++) {
+            uint32_t id = m->parts[k].touched[side][i];
+            if (id != j->result)
+                lower_pair(m, side == BEFORE ? pair_of(id, j->left) : pair_of(j->right, id),
+                           m->parts[k].changes[side][id].count);
+            if (is_first_part(j, k, side, id))
+                code = gain(j, side, id);
+        }
+    }
+    return code;
+}
+
+static void forget_changes(const struct joining *j) {
+    for (int k = 0; k < j->parts; k++) {
+        struct merging_part *part = &j->m->parts[k];
+        for (int side = BEFORE; side < SIDES; side++) {
+            for (uint32_t i = 0; i < part->touched_count[side]; i++)
+                part->changes[side][part->touched[side][i]] = (struct change){0};
+            part->touched_count[side] = 0;
+        }
+        part->changes[AFTER][j->result] = (struct change){0};
+    }
+}
+
+// Deal the pair's places out to the parts of the rows; few are not worth waking threads for.
+static void deal_places(struct joining *j, uint32_t count) {
+    const struct rows *r = j->m->rows;
+    j->parts = count < PLACES_FOR_THREADS ? 1 : r->parts;
+    uint32_t begin = 0;
+    for (int k = 0; k < j->parts; k++) {
+        uint32_t low = begin, high = count;
+        while (low < high && k + 1 < j->parts) {
+            uint32_t middle = low + (high - low) / 2;
+            if (j->places[middle] < r->part_begin[k + 1])
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        j->m->parts[k].begin = begin;
+        begin = j->m->parts[k].end = high;
+    }
+}
+
+static int make_room(struct merging *m, uint32_t ids) {
+    if (ids <= m->id_room)
+        return OK;
+    uint32_t room = ids < IDS_FIRST ? IDS_FIRST : 2 * ids;
+    for (int k = 0; k < m->rows->parts; k++) {
+        for (int side = BEFORE; side < SIDES; side++) {
+            struct merging_part *part = &m->parts[k];
+            free(part->changes[side]); // all zero between merges
+            part->changes[side] = memory_new(room, sizeof *part->changes[side]);
+            if (!part->changes[side])
+                return ERROR_SYSTEM;
+            int code = memory_resize(&part->touched[side], room, sizeof *part->touched[side]);
+            if (code != OK)
+                return code;
+        }
+    }
+    m->id_room = room;
+    return OK;
+}
+
+int merging_join(struct merging *m, uint32_t left, uint32_t right, const uint8_t *bytes, uint32_t size) {
+    struct joining j = {.m = m,
+                        .left = left,
+                        .right = right,
+                        .result = (uint32_t)(m->rows->lengths.size / sizeof(uint32_t)),
+                        .left_size = row_length(m->rows, left),
+                        .right_size = row_length(m->rows, right)};
+    uint32_t index = *find_slot(m, pair_of(left, right)) - 1;
+    int code = rows_add_id(m->rows, bytes, size);
     if (code == OK)
-        code = find_pair(m, left, right, &index);
+        code = make_room(m, j.result + 1);
     if (code != OK)
         return code;
-    length = (const uint32_t *)m->lengths.data;
-    uint32_t *places = m->pairs[index].places, n = m->pairs[index].place_count;
-    m->pairs[index].places = NULL; // the pair never comes back
-    m->pairs[index].place_count = m->pairs[index].place_room = 0;
-    // All places of a pair were noted in one pass, so they ascend: in "aaa" the left "aa" is joined.
-    for (uint32_t i = 0; i < n && code == OK; i++)
-        if (m->symbols[places[i]] == left && m->symbols[places[i] + length[left]] == right)
-            code = join_at(m, places[i], left, right, result);
-    free(places);
-    return code == OK ? push_touched(m) : code;
+    j.places = pairs_of(m)[index].places;
+    deal_places(&j, pairs_of(m)[index].place_count);
+    threads_run(j.parts > 1 ? m->pool : NULL, j.parts, join_part, &j);
+    uint32_t kept = pair_count(m);
+    code = take_changes(&j, BEFORE);
+    if (code == OK)
+        code = take_changes(&j, AFTER);
+    if (code == OK && pair_count(m) > kept)
+        threads_run(j.parts > 1 ? m->pool : NULL, j.parts, note_part, &j);
+    forget_changes(&j);
+    struct pair *done = &pairs_of(m)[index];
+    done->count = 0; // it never comes back
+    if (done->own_places)
+        free(done->places);
+    done->own_places = false;
+    return code;
+}
+
+int merging_new(struct merging *m, struct rows *rows, struct threads *pool, uint64_t floor) {
+    *m = (struct merging){.rows = rows, .pool = pool, .floor = floor};
+    m->kept.least = UINT64_MAX;
+    m->parts = memory_new((size_t)rows->parts, sizeof *m->parts);
+    return m->parts ? OK : ERROR_SYSTEM;
+}
+
+void merging_release(struct merging *m) {
+    drop_pairs(m);
+    for (int k = 0; m->parts && k < m->rows->parts; k++) {
+        for (int side = BEFORE; side < SIDES; side++) {
+            free(m->parts[k].changes[side]);
+            free(m->parts[k].touched[side]);
+        }
+    }
+    free(m->parts);
+    free(m->slots);
+    buffer_release(&m->heap);
+    *m = (struct merging){0};
 }

@@ -1,5 +1,9 @@
 #include "text/vocabulary.h"
 #include "base/error.h"
+#include "text/added.h"
+#include "text/joints.h"
+#include "text/symbols.h"
+#include "text/unigram.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -40,129 +44,90 @@ int vocabulary_new(struct vocabulary **out) {
     if (!v)
         return ERROR_SYSTEM;
     v->end_of_text = no_id;
+    v->scheme = (struct scheme){.pattern = PATTERN_GPT2, .unknown = no_id};
     return OK;
 }
 
 void vocabulary_free(struct vocabulary *v) {
     if (!v)
         return;
-    struct special *specials = (struct special *)v->specials.data;
-    for (uint32_t i = 0; i < vocabulary_special_count(v); i++)
-        free(specials[i].text);
-    buffer_release(&v->bytes);
-    buffer_release(&v->ends);
-    buffer_release(&v->specials);
-    buffer_release(&v->merges);
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++)
+        free(vocabulary_added(v)[i].text);
+    struct buffer *const buffers[] = {&v->bytes,  &v->ends,   &v->pieces,   &v->piece_ends,  &v->added,
+                                      &v->merges, &v->scores, &v->charsmap, &v->unused_ends, &v->unused_ids};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        buffer_release(buffers[i]);
+    trie_release(&v->user_defined);
+    unigram_model_free(v->unigram);
+    character_table_free(v->characters);
+    joints_free(v->joints);
+    added_matcher_free(v->matcher);
+    added_matcher_free(v->normalized_matcher);
     free(v->pairs);
+    free(v->pieces_by_hash);
     free(v);
 }
 
+static int append_ended(struct buffer *bytes, struct buffer *ends, const void *data, size_t size) {
+    int code = buffer_append(bytes, data, size);
+    uint64_t end = bytes->size;
+    return code == OK ? buffer_append(ends, &end, sizeof end) : code;
+}
+
 int vocabulary_add_token(struct vocabulary *v, const uint8_t *bytes, size_t size) {
-    int code = buffer_append(&v->bytes, bytes, size);
-    uint64_t end = v->bytes.size;
-    if (code == OK)
-        code = buffer_append(&v->ends, &end, sizeof end);
+    int code = append_ended(&v->bytes, &v->ends, bytes, size);
+    if (code == OK && v->scheme.symbols == SYMBOLS_CHARACTERS) // a special token or none at all: no piece either
+        code = append_ended(&v->pieces, &v->piece_ends, "", 0);
     if (code == OK)
         v->size++;
     return code;
 }
 
-int vocabulary_add_special(struct vocabulary *v, const char *text, bool in_model) {
-    struct special special = {.id = v->size, .text = string_copy(text), .in_model = in_model};
-    if (!special.text)
-        return ERROR_SYSTEM;
-    int code = buffer_append(&v->specials, &special, sizeof special);
-    if (code != OK) {
-        free(special.text);
-        return code;
+int vocabulary_add_piece(struct vocabulary *v, const char *piece, size_t size, int byte) {
+    size_t before = v->bytes.size;
+    uint8_t one = (uint8_t)byte;
+    int code = buffer_reserve(&v->bytes, size);
+    if (code == OK)
+        code = append_ended(&v->pieces, &v->piece_ends, piece, size);
+    if (code == OK && byte >= 0)
+        code = buffer_append(&v->bytes, &one, 1);
+    for (size_t i = 0; i < size && code == OK && byte < 0;) {
+        bool space = size - i >= META_SPACE_SIZE && memcmp(piece + i, META_SPACE, META_SPACE_SIZE) == 0;
+        code = buffer_append(&v->bytes, space ? " " : piece + i, 1);
+        i += space ? META_SPACE_SIZE : 1;
     }
-    if (strcmp(text, END_OF_TEXT) == 0)
-        v->end_of_text = special.id;
-    return vocabulary_add_token(v, (const uint8_t *)"", 0);
+    uint64_t end = v->bytes.size;
+    if (code == OK)
+        code = buffer_append(&v->ends, &end, sizeof end);
+    if (code == OK)
+        v->size++;
+    else
+        v->bytes.size = before;
+    return code;
+}
+
+int vocabulary_add_added(struct vocabulary *v, const struct added *added) {
+    struct added copy = *added;
+    copy.text = string_copy(added->text);
+    int code = copy.text ? buffer_append(&v->added, &copy, sizeof copy) : ERROR_SYSTEM;
+    if (code != OK)
+        free(copy.text);
+    return code;
+}
+
+int vocabulary_add_special(struct vocabulary *v, const char *text, bool in_model) {
+    struct added added = {.id = v->size, .text = (char *)text, .special = true, .in_model = in_model};
+    int code = vocabulary_add_added(v, &added);
+    return code == OK ? vocabulary_add_token(v, (const uint8_t *)"", 0) : code;
+}
+
+int vocabulary_add_ranked_merge(struct vocabulary *v, const struct merge *merge) {
+    return buffer_append(&v->merges, merge, sizeof *merge);
 }
 
 int vocabulary_add_merge(struct vocabulary *v, uint32_t left, uint32_t right, uint32_t result) {
-    struct merge merge = {left, right, result};
-    return buffer_append(&v->merges, &merge, sizeof merge);
-}
-
-static int index_bytes(struct vocabulary *v) {
-    for (int b = 0; b < BYTES; b++)
-        v->byte_id[b] = no_id;
-    for (uint32_t id = v->size; id-- > 0;) {
-        size_t size;
-        const uint8_t *bytes = vocabulary_bytes(v, id, &size);
-        if (size == 1)
-            v->byte_id[*bytes] = id;
-    }
-    for (int b = 0; b < BYTES; b++)
-        if (v->byte_id[b] == no_id)
-            return error_set(ERROR_INPUT, "byte 0x%02x has no token", (unsigned)b);
-    return OK;
-}
-
-static int index_pairs(struct vocabulary *v) {
-    uint32_t n = vocabulary_merge_count(v);
-    uint64_t slots = 16;
-    while (slots < 2 * (uint64_t)n)
-        slots *= 2;
-    v->pairs = memory_new(slots, sizeof *v->pairs);
-    if (!v->pairs)
-        return ERROR_SYSTEM;
-    memset(v->pairs, 0xff, slots * sizeof *v->pairs);
-    v->pair_mask = slots - 1;
-    const struct merge *merges = (const struct merge *)v->merges.data;
-    for (uint32_t rank = 0; rank < n; rank++) {
-        uint64_t pair = pair_key(merges[rank].left, merges[rank].right), i = pair_hash(pair) & v->pair_mask;
-        while (v->pairs[i].pair != UINT64_MAX && v->pairs[i].pair != pair)
-            i = (i + 1) & v->pair_mask;
-        if (v->pairs[i].pair == pair)
-            return error_set(ERROR_INPUT, "merge %u: the same pair as merge %u", rank, v->pairs[i].rank);
-        v->pairs[i] = (struct pair_slot){pair, rank, merges[rank].result};
-    }
-    return OK;
-}
-
-static void hash_number(XXH3_state_t *state, uint64_t value, int bytes) {
-    uint8_t encoded[8];
-    store_le(encoded, value, bytes);
-    XXH3_128bits_update(state, encoded, (size_t)bytes);
-}
-
-// Per id: length (u32), whether special (u8), bytes (a special one's text); per merge: left, right (u32).
-static int compute_digest(struct vocabulary *v) {
-    XXH3_state_t *state = XXH3_createState();
-    if (!state)
-        return error_set(ERROR_SYSTEM, "out of memory: hashing a vocabulary");
-    XXH3_128bits_reset(state);
-    hash_number(state, v->size, 4);
-    for (uint32_t id = 0; id < v->size; id++) {
-        size_t size;
-        const void *bytes = vocabulary_bytes(v, id, &size);
-        const char *special = vocabulary_special(v, id);
-        if (special) {
-            bytes = special;
-            size = strlen(special);
-        }
-        hash_number(state, size, 4);
-        hash_number(state, special != NULL, 1);
-        XXH3_128bits_update(state, bytes, size);
-    }
-    const struct merge *merges = (const struct merge *)v->merges.data;
-    for (uint32_t rank = 0; rank < vocabulary_merge_count(v); rank++) {
-        hash_number(state, merges[rank].left, 4);
-        hash_number(state, merges[rank].right, 4);
-    }
-    v->digest = digest_final(state);
-    XXH3_freeState(state);
-    return OK;
-}
-
-int vocabulary_seal(struct vocabulary *v) {
-    int code = index_bytes(v);
-    if (code == OK)
-        code = index_pairs(v);
-    return code == OK ? compute_digest(v) : code;
+    struct merge merge = {left, right, result, vocabulary_merge_count(v)};
+    return vocabulary_add_ranked_merge(v, &merge);
 }
 
 // ---- asking ----
@@ -183,23 +148,51 @@ uint32_t vocabulary_merges(const struct vocabulary *v) {
     return vocabulary_merge_count(v);
 }
 
-const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size) {
-    const uint64_t *ends = (const uint64_t *)v->ends.data;
-    uint64_t begin = id > 0 ? ends[id - 1] : 0;
-    *size = (size_t)(ends[id] - begin);
-    return v->bytes.data + begin;
+bool vocabulary_has_prefix(const struct vocabulary *v) {
+    return v->scheme.dummy_prefix;
 }
 
-const char *vocabulary_special(const struct vocabulary *v, uint32_t id) {
-    const struct special *specials = (const struct special *)v->specials.data;
-    for (uint32_t low = 0, high = vocabulary_special_count(v); low < high;) {
+static const uint8_t *find_ended(const struct buffer *bytes, const struct buffer *ends, uint32_t id,
+                                 size_t *size) {
+    const uint64_t *end = (const uint64_t *)ends->data;
+    uint64_t begin = id > 0 ? end[id - 1] : 0;
+    *size = (size_t)(end[id] - begin);
+    return *size > 0 ? bytes->data + begin : (const uint8_t *)""; // all may be empty, and there is no data then
+}
+
+const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size) {
+    return find_ended(&v->bytes, &v->ends, id, size);
+}
+
+const uint8_t *vocabulary_piece(const struct vocabulary *v, uint32_t id, size_t *size) {
+    if (v->scheme.symbols == SYMBOLS_BYTES)
+        return find_ended(&v->bytes, &v->ends, id, size);
+    return find_ended(&v->pieces, &v->piece_ends, id, size);
+}
+
+const struct added *vocabulary_added_token(const struct vocabulary *v, uint32_t id) {
+    const struct added *added = vocabulary_added(v);
+    for (uint32_t low = 0, high = vocabulary_added_count(v); low < high;) {
         uint32_t middle = (low + high) / 2;
-        if (specials[middle].id == id)
-            return specials[middle].text;
-        if (specials[middle].id < id)
+        if (added[middle].id == id)
+            return &added[middle];
+        if (added[middle].id < id)
             low = middle + 1;
         else
             high = middle;
     }
     return NULL;
+}
+
+const char *vocabulary_special(const struct vocabulary *v, uint32_t id) {
+    const struct added *added = vocabulary_added_token(v, id);
+    return added && added->special ? added->text : NULL;
+}
+
+uint32_t vocabulary_find_special(const struct vocabulary *v, const char *text) {
+    const struct added *added = vocabulary_added(v);
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++)
+        if (added[i].special && strcmp(added[i].text, text) == 0)
+            return added[i].id;
+    return no_id;
 }

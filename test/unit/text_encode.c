@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "check.h"
-#include "text/vocabulary.h"
+#include "text/vocabulary_private.h"
 
 #include <stdlib.h>
 
@@ -137,6 +137,122 @@ static void save_again(void) {
     }
 }
 
+// ---- merges, against the definition ----
+
+enum { MERGES = 120, LONGEST = 9 };
+
+// Bytes and random merges of what there is; now and then two of the same rank, or two pairs that make the same
+// token.
+static struct vocabulary *random_vocabulary(uint64_t seed) {
+    static const char *const letters[] = {"a", "b", "c", " ", "\xe3\x81\x82", "\xe3\x81\x84", "\xe6\xbc\xa2"};
+    uint32_t used[BYTES + MERGES], count = 0, rank = 0;
+    struct vocabulary *v;
+    CHECK_OK(vocabulary_new(&v));
+    v->scheme = (struct scheme){.pattern = PATTERN_NONE, .unknown = no_id};
+    bool seen[BYTES] = {false};
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        for (const char *c = letters[i]; *c; c++)
+            seen[(uint8_t)*c] = true;
+    for (uint32_t b = 0; b < BYTES; b++) {
+        uint8_t byte = (uint8_t)b;
+        CHECK_OK(vocabulary_add_token(v, &byte, 1));
+        if (seen[b])
+            used[count++] = b;
+    }
+    for (uint64_t i = 0; i < 8 * MERGES && count < MERGES; i++) {
+        uint32_t left = used[random_below(seed, 1, 3 * i, count)],
+                 right = used[random_below(seed, 1, 3 * i + 1, count)];
+        size_t left_size, right_size;
+        uint8_t bytes[2 * LONGEST];
+        const uint8_t *piece = vocabulary_piece(v, left, &left_size);
+        memcpy(bytes, piece, left_size);
+        piece = vocabulary_piece(v, right, &right_size);
+        if (left_size + right_size > LONGEST)
+            continue;
+        memcpy(bytes + left_size, piece, right_size);
+        uint32_t result = v->size;
+        for (uint32_t id = 0; id < v->size; id++) {
+            size_t size;
+            piece = vocabulary_piece(v, id, &size);
+            if (size == left_size + right_size && memcmp(piece, bytes, size) == 0)
+                result = id;
+        }
+        bool known = false;
+        for (uint32_t m = 0; m < vocabulary_merge_count(v); m++)
+            known |= ((struct merge *)v->merges.data)[m].left == left &&
+                     ((struct merge *)v->merges.data)[m].right == right;
+        if (known)
+            continue;
+        if (result == v->size) {
+            CHECK_OK(vocabulary_add_token(v, bytes, left_size + right_size));
+            used[count++] = result;
+        }
+        rank += random_below(seed, 1, 3 * i + 2, 4) > 0;
+        CHECK_OK(vocabulary_add_ranked_merge(v, &(struct merge){left, right, result, rank}));
+    }
+    CHECK_OK(vocabulary_seal(v));
+    return v;
+}
+
+// The pair with the lowest rank, the leftmost among equals, until there is none.
+static size_t merge_by_definition(const struct vocabulary *v, uint32_t *ids, size_t n) {
+    for (;;) {
+        const struct pair_slot *best = NULL;
+        size_t at = 0;
+        for (size_t i = 0; i + 1 < n; i++) {
+            const struct pair_slot *pair = vocabulary_pair(v, ids[i], ids[i + 1]);
+            if (pair && (!best || pair->rank < best->rank)) {
+                best = pair;
+                at = i;
+            }
+        }
+        if (!best)
+            return n;
+        ids[at] = best->result;
+        memmove(ids + at + 1, ids + at + 2, (n - at - 2) * sizeof *ids);
+        n--;
+    }
+}
+
+// Words of all sizes: runs of one letter, repeated phrases, random text.
+static size_t random_word(uint64_t seed, uint64_t round, uint8_t *text, size_t most) {
+    static const char *const letters[] = {"a",   "b", "c", " ", "\xe3\x81\x82", "\xe3\x81\x84", "\xe6\xbc\xa2",
+                                          "\xe3"};
+    size_t size = 0, wanted = 1 + random_below(seed, 2, 2 * round, round % 3 ? 40 : most - 8);
+    uint64_t kinds = 1 + random_below(seed, 2, 2 * round + 1, 8),
+             phrase = round % 4 == 1 ? 3 + round % 7 : UINT64_MAX;
+    for (uint64_t i = 0; size < wanted; i++) {
+        const char *letter = letters[random_below(seed, 3 + round, i % phrase, kinds)];
+        memcpy(text + size, letter, strlen(letter));
+        size += strlen(letter);
+    }
+    return size;
+}
+
+static void merges_by_definition(void) {
+    enum { VOCABULARIES = 40, WORDS = 60, MOST = 700 };
+    struct buffer ids = {0};
+    for (uint64_t seed = 0; seed < VOCABULARIES; seed++) {
+        struct vocabulary *v = random_vocabulary(seed);
+        struct encoder *e;
+        CHECK_OK(encoder_new(&e, v));
+        for (uint64_t round = 0; round < WORDS; round++) {
+            uint8_t text[MOST];
+            uint32_t expected[MOST];
+            size_t size = random_word(seed, round, text, MOST), n;
+            for (size_t i = 0; i < size; i++)
+                expected[i] = text[i];
+            n = merge_by_definition(v, expected, size);
+            buffer_clear(&ids);
+            CHECK_OK(encoder_encode(e, text, size, &ids));
+            CHECK(ids.size == n * sizeof *expected && memcmp(ids.data, expected, ids.size) == 0);
+        }
+        encoder_free(e);
+        vocabulary_free(v);
+    }
+    buffer_release(&ids);
+}
+
 int main(void) {
     check_ids("tokenizer.json", "ids.txt");
     check_ids("foreign.json", "foreign.ids");
@@ -144,5 +260,6 @@ int main(void) {
     long_word();
     special_tokens();
     save_again();
+    merges_by_definition();
     return check_report();
 }

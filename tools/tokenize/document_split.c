@@ -1,11 +1,11 @@
 #include "tokenize/document_split.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 static const double sum_tolerance = 1e-6;
 
@@ -71,12 +71,16 @@ int document_split_find(const struct document_split *s, const char *name) {
     return -1;
 }
 
-int document_split_part(const struct document_split *s, const void *bytes, size_t size) {
-    double fraction = (double)(XXH3_64bits(bytes, size) >> 11) * 0x1p-53; // below 1
+int document_split_part_of(const struct document_split *s, uint64_t hash) {
+    double fraction = (double)(hash >> 11) * 0x1p-53; // below 1
     int part = 0;
     while (part + 1 < s->count && fraction >= s->parts[part].below)
         part++;
     return part;
+}
+
+int document_split_part(const struct document_split *s, const void *bytes, size_t size) {
+    return document_split_part_of(s, XXH3_64bits(bytes, size));
 }
 
 int document_split_path(const char *pattern, const char *name, char **path) {

@@ -4,6 +4,7 @@
 #define TACIT_TOKENIZE_DOCUMENT_SPLIT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct document_part {
     char *name;
@@ -22,6 +23,7 @@ void document_split_release(struct document_split *s);
 int document_split_find(const struct document_split *s, const char *name); // -1: no such part
 // XXH3-64 of the bytes, as a fraction of 2^64, finds the part.
 int document_split_part(const struct document_split *s, const void *bytes, size_t size);
+int document_split_part_of(const struct document_split *s, uint64_t hash); // of bytes with this hash
 
 // A part's output: the pattern with its one %s replaced; ERROR_USAGE where it has none or two. free() it.
 int document_split_path(const char *pattern, const char *name, char **path);

@@ -1,6 +1,5 @@
 #include "tokenize/documents.h"
 #include "base/error.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "tokenize/byte_source.h"
 
@@ -8,16 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_FIRST = 1 << 14, READ_MOST = 1 << 20 };
+enum { READ_FIRST = 1 << 14, READ_MOST = 1 << 18 };
 
 struct documents {
     struct documents_options options;
     struct byte_source *source;
     struct buffer window; // read and not yet handed out: from `begin`
     size_t begin, piece;  // bytes of the latest read, which grow: a small file has a small window
-    bool at_end;
-    uint64_t line; // JSON lines: of the latest record
-    json_t *record;
+    size_t searched;      // bytes behind `begin` where no separator starts
+    size_t tried;         // ... and where there is no place to cut
+    bool at_end, over;    // of the input; of the documents
+    bool inside;          // a piece of the document at `begin` was handed out
+    uint64_t line;        // JSON lines: the latest
 };
 
 // ---- names ----
@@ -54,7 +55,7 @@ static int parse_digits(const char *text, int base, int most, unsigned *value) {
     return n;
 }
 
-int separator_parse(const char *text, struct buffer *bytes) {
+int separator_parse(const char *option, const char *text, struct buffer *bytes) {
     static const char names[] = "abfnrtv\\", values[] = "\a\b\f\n\r\t\v\\";
     for (const char *t = text; *t;) {
         unsigned value = (unsigned char)*t++;
@@ -64,7 +65,7 @@ int separator_parse(const char *text, struct buffer *bytes) {
             if (named)
                 value = (unsigned char)values[named - names];
             else if (digits == 0 || value > 255)
-                return error_set(ERROR_USAGE, "--separator '%s': unknown escape", text);
+                return error_set(ERROR_USAGE, "--%s '%s': unknown escape", option, text);
             t += named ? 1 : digits + (*t == 'x');
         }
         uint8_t byte = (uint8_t)value;
@@ -72,7 +73,7 @@ int separator_parse(const char *text, struct buffer *bytes) {
         if (code != OK)
             return code;
     }
-    return bytes->size > 0 ? OK : error_set(ERROR_USAGE, "--separator: empty");
+    return bytes->size > 0 ? OK : error_set(ERROR_USAGE, "--%s: empty", option);
 }
 
 // ---- reading ----
@@ -89,6 +90,8 @@ int documents_open(struct documents **out, const char *path, const struct docume
         d->options.separator = (const uint8_t *)"\n";
         d->options.separator_size = 1;
     }
+    if (d->options.unit == DOCUMENTS_JSON)
+        d->options.cut = NULL;
     int code = byte_source_open(&d->source, path);
     if (code == OK && (code = buffer_reserve(&d->window, READ_FIRST)) != OK)
         error_prefix(code, "%s", byte_source_name(d->source));
@@ -103,7 +106,6 @@ int documents_open(struct documents **out, const char *path, const struct docume
 void documents_close(struct documents *d) {
     if (!d)
         return;
-    json_decref(d->record);
     byte_source_close(d->source);
     buffer_release(&d->window);
     free(d);
@@ -111,6 +113,10 @@ void documents_close(struct documents *d) {
 
 uint64_t documents_consumed(const struct documents *d) {
     return byte_source_consumed(d->source);
+}
+
+const char *documents_name(const struct documents *d) {
+    return byte_source_name(d->source);
 }
 
 // Put more text behind the window; what was handed out leaves it.
@@ -135,95 +141,76 @@ static int read_more(struct documents *d) {
     return OK;
 }
 
-static int next_file(struct documents *d, struct document *document, bool *got) {
-    *got = !d->at_end;
-    while (!d->at_end) {
-        int code = read_more(d);
-        if (code != OK)
-            return code;
-    }
-    *document = (struct document){.text = d->window.data, .size = d->window.size};
-    return OK;
+// Hand `size` bytes out, and leave the separator behind them.
+static void take(struct documents *d, struct piece *piece, size_t size, bool last, size_t separator) {
+    *piece = (struct piece){.bytes = d->window.data + d->begin, .size = size, .first = !d->inside, .last = last};
+    d->begin += size + separator;
+    d->inside = !last;
+    d->searched = d->searched > size && !last ? d->searched - size : 0;
+    d->tried = 0;
 }
 
-static int next_piece(struct documents *d, struct document *document, bool *got) {
-    size_t n = d->options.separator_size, searched = 0; // bytes behind `begin` where no separator starts
-    for (;;) {
+// A long document's first part, where it may be cut: not where a separator may have begun.
+static bool take_part(struct documents *d, struct piece *piece) {
+    size_t size = d->options.unit == DOCUMENTS_FILE ? d->window.size - d->begin : d->searched;
+    if (!d->options.cut || size < DOCUMENTS_PIECE)
+        return false;
+    size_t cut = d->options.cut(d->options.cut_context, d->window.data + d->begin, d->tried, size);
+    if (cut > 0)
+        take(d, piece, cut, false, 0);
+    else
+        d->tried = size - 2;
+    return cut > 0;
+}
+
+static int next_piece(struct documents *d, struct piece *piece, bool *got) {
+    bool whole = d->options.unit == DOCUMENTS_FILE;
+    size_t n = d->options.separator_size;
+    *got = !d->over;
+    while (!d->over) {
         const uint8_t *text = d->window.data + d->begin;
         size_t size = d->window.size - d->begin;
-        const uint8_t *found =
-            size - searched >= n ? memmem(text + searched, size - searched, d->options.separator, n) : NULL;
-        if (found || (d->at_end && size > 0)) {
-            *got = true;
-            *document = (struct document){.text = text, .size = found ? (size_t)(found - text) : size};
-            d->begin += document->size + (found ? n : 0);
+        const uint8_t *found = !whole && size - d->searched >= n
+                                   ? memmem(text + d->searched, size - d->searched, d->options.separator, n)
+                                   : NULL;
+        if (found) {
+            take(d, piece, (size_t)(found - text), true, n);
             return OK;
         }
         if (d->at_end) {
-            *got = false;
+            d->over = true;
+            *got = size > 0 || whole; // a file without text is an empty document
+            take(d, piece, size, true, 0);
             return OK;
         }
-        searched = size >= n ? size - n + 1 : 0;
+        d->searched = size >= n ? size - n + 1 : 0;
+        if (take_part(d, piece))
+            return OK;
         int code = read_more(d);
         if (code != OK)
             return code;
     }
+    return OK;
 }
 
-static bool is_blank(const struct document *line) {
+static bool is_blank(const struct piece *line) {
     for (size_t i = 0; i < line->size; i++)
-        if (!isspace(line->text[i]))
+        if (!isspace(line->bytes[i]))
             return false;
     return true;
 }
 
-static int parse_record(struct documents *d, const struct document *line, struct document *document) {
-    const struct documents_options *o = &d->options;
-    json_decref(d->record);
-    int code = json_parse(&d->record, (const char *)line->text, line->size);
-    if (code == OK && !json_is_object(d->record))
-        code = error_set(ERROR_INPUT, "not a JSON object");
-    const json_t *text = code == OK ? json_object_get(d->record, o->field) : NULL;
-    if (code == OK && !json_is_string(text))
-        code = error_set(ERROR_INPUT, "key '%s': %s", o->field, text ? "not a string" : "missing");
-    if (code != OK)
-        return code;
-    *document =
-        (struct document){.text = (const uint8_t *)json_string_value(text), .size = json_string_length(text)};
-    return o->domain_field ? json_get_string(d->record, o->domain_field, true, &document->domain) : OK;
-}
-
-static int next_record(struct documents *d, struct document *document, bool *got) {
-    struct document line;
+int documents_next(struct documents *d, struct piece *piece, bool *got) {
     int code;
     do {
-        code = next_piece(d, &line, got);
+        code = next_piece(d, piece, got);
         d->line++;
-    } while (code == OK && *got && is_blank(&line));
-    if (code != OK || !*got)
-        return code;
-    code = parse_record(d, &line, document);
-    if (code == OK)
-        return OK;
-    // The JSON reader counts lines within the record, which has one.
-    static const char first[] = "line 1: ";
-    const char *message = error_message();
-    char *cause = string_copy(strncmp(message, first, strlen(first)) == 0 ? message + strlen(first) : message);
-    if (!cause)
-        return ERROR_SYSTEM;
-    error_set(code, "%s: line %llu: %s", byte_source_name(d->source), (unsigned long long)d->line, cause);
-    free(cause);
-    return code;
-}
-
-int documents_next(struct documents *d, struct document *document, bool *got) {
-    *got = false;
-    switch (d->options.unit) {
-    case DOCUMENTS_FILE:
-        return next_file(d, document, got);
-    case DOCUMENTS_JSON:
-        return next_record(d, document, got);
-    default:
-        return next_piece(d, document, got);
+    } while (code == OK && *got && d->options.unit == DOCUMENTS_JSON && is_blank(piece));
+    if (code != OK)
+        *got = false;
+    if (*got) {
+        piece->json = d->options.unit == DOCUMENTS_JSON;
+        piece->line = d->line;
     }
+    return code;
 }

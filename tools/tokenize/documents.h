@@ -1,4 +1,4 @@
-// Documents: the text of one input, cut into documents.
+// Documents: the text of one input, cut into documents; long ones, where that is wanted, into pieces.
 #ifndef TACIT_TOKENIZE_DOCUMENTS_H
 #define TACIT_TOKENIZE_DOCUMENTS_H
 
@@ -15,27 +15,34 @@ struct documents_options {
     bool by_name;             // inputs named like JSON lines are read as such, whatever the unit
     const uint8_t *separator; // bytes between documents (DOCUMENTS_SEPARATOR), at least one
     size_t separator_size;
-    const char *field;        // JSON lines: the member with the text
-    const char *domain_field; // JSON lines: the member with the domain; NULL: none
+    // A place to cut a long text, above `from` and below size - 1; 0: none is known. NULL: documents stay whole.
+    size_t (*cut)(void *context, const uint8_t *text, size_t from, size_t size);
+    void *cut_context;
 };
 
-struct document {
-    const uint8_t *text; // lives until the next call
+// Without a place to cut there is no bound; a line of JSON is always whole.
+enum { DOCUMENTS_PIECE = 1 << 18 };
+
+struct piece {
+    const uint8_t *bytes; // as they stand in the input (a JSON line is still to be parsed); until the next call
     size_t size;
-    const char *domain; // from the domain field, or NULL; lives as long
+    bool first, last; // of its document
+    bool json;
+    uint64_t line; // of JSON lines, from 1
 };
 
 struct documents;
 
 int documents_open(struct documents **d, const char *path, const struct documents_options *options);
 void documents_close(struct documents *d); // NULL is allowed
-// The next document, or *got = false at the end. A separator (or the end of a line) closes a document, so one at
-// the very end opens no further, empty one; JSON lines that are blank are skipped.
-int documents_next(struct documents *d, struct document *document, bool *got);
+// The next document or piece of one, or *got = false at the end. A separator (or the end of a line) closes a
+// document, so one at the very end opens no further, empty one; JSON lines that are blank are skipped.
+int documents_next(struct documents *d, struct piece *piece, bool *got);
 uint64_t documents_consumed(const struct documents *d); // bytes read from the file itself
+const char *documents_name(const struct documents *d);
 
-// Bytes of a separator as typed: C's escapes \0 \a \b \f \n \r \t \v \\ \xHH \OOO. ERROR_USAGE otherwise, and for
-// none.
-int separator_parse(const char *text, struct buffer *bytes);
+// Bytes of a separator as typed: C's escapes \0 \a \b \f \n \r \t \v \\ \xHH \OOO. ERROR_USAGE otherwise, naming
+// the option, and for none.
+int separator_parse(const char *option, const char *text, struct buffer *bytes);
 
 #endif

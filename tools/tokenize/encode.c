@@ -1,39 +1,12 @@
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/threads.h"
 #include "base/tool.h"
-#include "text/vocabulary.h"
-#include "tokenize/document_split.h"
-#include "tokenize/jobs.h"
-#include "tokenize/packer.h"
+#include "text/cutting.h"
+#include "tokenize/encoding.h"
+#include "tokenize/pipeline.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-
-struct encoding {
-    const struct encode_job *job;
-    struct vocabulary *vocabulary;
-    struct encoder *encoder;
-    struct packer *packer;
-    struct document_split split;
-    char **paths; // by part
-    int parts;
-    uint64_t *documents; // by part
-    struct buffer ids;
-};
-
-static int take_document(void *context, const struct document *document, const char *domain) {
-    struct encoding *e = context;
-    int part = e->split.count > 0 ? document_split_part(&e->split, document->text, document->size) : 0;
-    e->documents[part]++;
-    buffer_clear(&e->ids);
-    int code = encoder_encode(e->encoder, document->text, document->size, &e->ids);
-    uint32_t end = vocabulary_end_of_text(e->vocabulary);
-    if (code == OK && !e->job->no_end_of_text)
-        code = buffer_append(&e->ids, &end, sizeof end);
-    if (code == OK)
-        code = packer_add(e->packer, part, domain, (const uint32_t *)e->ids.data, e->ids.size / sizeof end);
-    return code;
-}
 
 static int name_outputs(struct encoding *e) {
     const struct text_job *text = &e->job->text;
@@ -55,13 +28,72 @@ static int name_outputs(struct encoding *e) {
 }
 
 static int open_vocabulary(struct encoding *e) {
-    int code = vocabulary_load(&e->vocabulary, e->job->vocabulary);
+    const struct vocabulary_job *v = &e->job->vocabulary;
+    int code = vocabulary_load_with(&e->vocabulary, v->path, &v->options);
     if (code == OK && !e->job->no_end_of_text && vocabulary_end_of_text(e->vocabulary) == UINT32_MAX)
-        return error_set(ERROR_INPUT, "%s: has no <|endoftext|> token; use --no-eot", e->job->vocabulary);
-    return code == OK ? encoder_new(&e->encoder, e->vocabulary) : code;
+        return error_set(ERROR_INPUT,
+                         "%s: has no <|endoftext|> token or the like; name its own with --eot, or use "
+                         "--no-eot",
+                         v->path);
+    return code;
 }
 
-static void report(const struct encoding *e, const struct text_totals *totals) {
+static size_t find_cut(void *context, const uint8_t *text, size_t from, size_t size) {
+    return vocabulary_cut(context, text, from, size);
+}
+
+static int make_workers(struct encoding *e, int count) {
+    e->workers = memory_new((size_t)count, sizeof *e->workers);
+    e->batches = memory_new((size_t)count * PIPELINE_BATCHES, sizeof *e->batches);
+    int code = e->workers && e->batches ? held_init(&e->held) : ERROR_SYSTEM;
+    if (code == OK)
+        e->batch_count = count * PIPELINE_BATCHES;
+    for (; e->worker_count < count && code == OK; e->worker_count++) {
+        struct worker *w = &e->workers[e->worker_count];
+        code = encoder_new(&w->encoder, e->vocabulary);
+        if (code == OK)
+            encoder_allow_special(w->encoder, e->job->allow_special);
+        if (code == OK)
+            code = frequency_init(&w->frequency);
+    }
+    return code;
+}
+
+static int run(struct encoding *e, struct threads *threads) {
+    struct pipeline pipeline = {
+        .context = e, .read = encoding_read, .work = encoding_work, .settle = encoding_settle};
+    struct text_job text = e->job->text;
+    text.documents.cut = find_cut;
+    text.documents.cut_context = e->vocabulary;
+    void **batches = memory_new((size_t)e->batch_count, sizeof *batches);
+    int code = batches ? OK : ERROR_SYSTEM;
+    for (int i = 0; i < e->batch_count && code == OK; i++)
+        batches[i] = &e->batches[i];
+    if (code == OK) {
+        code = text_reader_start(&e->reader, &text);
+        if (code == OK)
+            code = pipeline_run(&pipeline, threads, batches, e->batch_count);
+        text_reader_release(&e->reader);
+    }
+    free(batches);
+    return code;
+}
+
+static void report_dropped(const struct encoding *e) {
+    static const char *const causes[VERDICTS] = {
+        [DUPLICATE] = "documents were left out for their text was there before",
+        [FREQUENT] = "documents were left out by the filter code-frequency",
+        [REPEATED] = "documents were left out by the filter repeats"};
+    const bool wanted[VERDICTS] = {
+        [DUPLICATE] = e->job->no_duplicates, [FREQUENT] = e->job->frequency.on, [REPEATED] = e->job->repeats.on};
+    if (e->totals.empty > 0)
+        tool_notice("%" PRIu64 " empty documents were left out", e->totals.empty);
+    for (int v = 0; v < VERDICTS; v++)
+        if (wanted[v])
+            tool_notice("%" PRIu64 " %s", e->dropped[v], causes[v]);
+}
+
+static void report(const struct encoding *e) {
     uint64_t tokens = 0, sequences = 0;
     for (int i = 0; i < e->parts; i++) {
         struct packer_totals part = packer_totals(e->packer, i);
@@ -73,37 +105,90 @@ static void report(const struct encoding *e, const struct text_totals *totals) {
     }
     tool_notice("%" PRIu64 " documents, %" PRIu64 " bytes, %" PRIu64 " tokens (%.2f bytes per token), %" PRIu64
                 " sequences",
-                totals->documents, totals->bytes, tokens, tokens ? (double)totals->bytes / (double)tokens : 0.0,
-                sequences);
-    if (totals->empty > 0)
-        tool_notice("%" PRIu64 " empty documents were left out", totals->empty);
+                e->totals.documents, e->totals.bytes, tokens,
+                tokens ? (double)e->totals.bytes / (double)tokens : 0.0, sequences);
+    report_dropped(e);
+}
+
+static void release(struct encoding *e) {
+    packer_close(e->packer);
+    counts_release(&e->counts);
+    for (int i = 0; i < e->worker_count; i++) {
+        encoder_free(e->workers[i].encoder);
+        json_line_release(&e->workers[i].record);
+        frequency_release(&e->workers[i].frequency);
+    }
+    free(e->workers);
+    for (int i = 0; i < e->batch_count; i++) {
+        buffer_release(&e->batches[i].text);
+        buffer_release(&e->batches[i].items);
+        buffer_release(&e->batches[i].ids);
+        buffer_release(&e->batches[i].domains);
+    }
+    free(e->batches);
+    held_release(&e->held);
+    digest_set_release(&e->seen);
+    pthread_mutex_destroy(&e->mutex);
+    vocabulary_free(e->vocabulary);
+    document_split_release(&e->split);
+    for (int i = 0; e->paths && i < e->parts; i++)
+        free(e->paths[i]);
+    free(e->paths);
+    free(e->documents);
+}
+
+// All but the packer, which `e` has by then where tokens are to be written.
+static int encode(struct encoding *e) {
+    struct threads *threads = NULL;
+    int code = threads_new(&threads, e->job->threads);
+    if (code == OK)
+        code = make_workers(e, threads_count(threads));
+    if (code == OK)
+        code = run(e, threads);
+    threads_free(threads);
+    return code;
+}
+
+static int start(struct encoding *e, const struct encode_job *job) {
+    *e = (struct encoding){.job = job};
+    pthread_mutex_init(&e->mutex, NULL);
+    spool_init(&e->held.ids);
+    spool_init(&e->held.text);
+    int code = name_outputs(e);
+    return code == OK ? open_vocabulary(e) : code;
 }
 
 int encode_text(const struct encode_job *job) {
-    struct encoding e = {.job = job};
-    struct text_totals totals;
-    int code = name_outputs(&e);
-    if (code == OK)
-        code = open_vocabulary(&e);
+    struct encoding e;
+    int code = start(&e, job);
     if (code == OK) {
-        struct packer_options options = {
-            .vocabulary = e.vocabulary, .length = job->length, .ragged = job->ragged, .level = job->level};
+        struct packer_options options = {.vocabulary = e.vocabulary,
+                                         .vocab_size = vocabulary_size(e.vocabulary),
+                                         .length = job->length,
+                                         .ragged = job->ragged,
+                                         .level = job->level};
         code = packer_open(&e.packer, &options, e.parts, e.paths);
     }
     if (code == OK)
-        code = text_each(&job->text, take_document, &e, &totals);
+        code = encode(&e);
     if (code == OK)
         code = packer_commit(e.packer);
     if (code == OK)
-        report(&e, &totals);
-    packer_close(e.packer);
-    encoder_free(e.encoder);
-    vocabulary_free(e.vocabulary);
-    document_split_release(&e.split);
-    for (int i = 0; e.paths && i < e.parts; i++)
-        free(e.paths[i]);
-    free(e.paths);
-    free(e.documents);
-    buffer_release(&e.ids);
+        report(&e);
+    release(&e);
+    return code;
+}
+
+int count_text(const struct encode_job *job, struct counts *counts) {
+    struct encoding e;
+    int code = start(&e, job);
+    if (code == OK)
+        code = encode(&e);
+    if (code == OK) {
+        report_dropped(&e);
+        *counts = e.counts;
+        e.counts = (struct counts){0};
+    }
+    release(&e);
     return code;
 }

@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+enum { SEQUENCE_MOST = 1 << 25 }; // tokens: more fit in no frame
+enum { SIZE_LONG = 255 };
+
 // The tokens of one (part, domain) that fill no sequence yet: fewer than S.
 struct lane {
     struct buffer ids; // uint32_t
@@ -24,17 +27,19 @@ struct packer {
     uint32_t domains; // so far
     uint64_t next_id;
     enum stream_dtype dtype;
+    struct digest digest; // of the vocabulary
+    uint8_t *sizes;       // of its tokens, from SIZE_LONG on that; NULL: not known
     struct buffer payload;
+    struct buffer ragged; // uint32_t: of the document that is under way
     XXH3_state_t *corpus;
 };
 
 static int open_parts(struct packer *p, int parts, char *const *paths) {
-    uint32_t size = vocabulary_size(p->options.vocabulary);
     struct stream_header header = {.kind = STREAM_TOKENS,
                                    .dtype = p->dtype,
                                    .length = p->options.length,
-                                   .vocab_size = size,
-                                   .vocab = vocabulary_digest(p->options.vocabulary)};
+                                   .vocab_size = p->options.vocab_size,
+                                   .vocab = p->digest};
     p->parts = memory_new((size_t)parts, sizeof *p->parts);
     if (!p->parts)
         return ERROR_SYSTEM;
@@ -45,19 +50,32 @@ static int open_parts(struct packer *p, int parts, char *const *paths) {
     return code;
 }
 
+// Bytes by token, in one table that stays in the processor's cache.
+static int measure_tokens(struct packer *p) {
+    p->digest = vocabulary_digest(p->options.vocabulary);
+    p->sizes = memory_new(p->options.vocab_size, 1);
+    for (uint32_t id = 0; p->sizes && id < p->options.vocab_size; id++) {
+        size_t size;
+        vocabulary_bytes(p->options.vocabulary, id, &size);
+        p->sizes[id] = (uint8_t)(size < SIZE_LONG ? size : SIZE_LONG);
+    }
+    return p->sizes ? OK : ERROR_SYSTEM;
+}
+
 int packer_open(struct packer **out, const struct packer_options *options, int parts, char *const *paths) {
     *out = NULL;
     struct packer *p = memory_new(1, sizeof *p);
     if (!p)
         return ERROR_SYSTEM;
     p->options = *options;
-    p->dtype = vocabulary_size(options->vocabulary) <= 65536 ? STREAM_U16 : STREAM_U32;
+    p->dtype = options->vocab_size <= 65536 ? STREAM_U16 : STREAM_U32;
     p->corpus = XXH3_createState();
     int code = p->corpus ? OK : error_set(ERROR_SYSTEM, "out of memory: hashing the corpus");
+    if (code == OK && options->vocabulary)
+        code = measure_tokens(p);
     if (code == OK) {
-        struct digest vocabulary = vocabulary_digest(options->vocabulary);
         XXH3_128bits_reset(p->corpus);
-        XXH3_128bits_update(p->corpus, vocabulary.bytes, sizeof vocabulary.bytes);
+        XXH3_128bits_update(p->corpus, p->digest.bytes, sizeof p->digest.bytes);
         code = open_parts(p, parts, paths);
     }
     if (code != OK) {
@@ -79,6 +97,8 @@ void packer_close(struct packer *p) {
     }
     free(p->parts);
     buffer_release(&p->payload);
+    buffer_release(&p->ragged);
+    free(p->sizes);
     XXH3_freeState(p->corpus);
     free(p);
 }
@@ -90,15 +110,27 @@ struct packer_totals packer_totals(const struct packer *p, int part) {
 // ---- sequences ----
 
 static int fill_payload(struct packer *p, const uint32_t *ids, uint32_t count) {
-    int width = p->dtype == STREAM_U16 ? 2 : 4;
+    size_t size = (size_t)count * (p->dtype == STREAM_U16 ? 2 : 4);
     buffer_clear(&p->payload);
-    int code = buffer_reserve(&p->payload, (size_t)count * (size_t)width);
+    int code = buffer_reserve(&p->payload, size);
     if (code != OK)
         return code;
-    for (uint32_t i = 0; i < count; i++)
-        store_le(p->payload.data + (size_t)i * (size_t)width, ids[i], width);
-    p->payload.size = (size_t)count * (size_t)width;
+    // Loops of one width each, which the compiler makes fast.
+    if (p->dtype == STREAM_U16)
+        for (uint32_t i = 0; i < count; i++)
+            store_le(p->payload.data + (size_t)i * 2, ids[i], 2);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            store_le(p->payload.data + (size_t)i * 4, ids[i], 4);
+    p->payload.size = size;
     return OK;
+}
+
+static uint64_t token_bytes(const struct packer *p, uint32_t id) {
+    size_t size = p->sizes[id];
+    if (size == SIZE_LONG)
+        vocabulary_bytes(p->options.vocabulary, id, &size);
+    return size;
 }
 
 static void hash_sequence(struct packer *p, int part, uint16_t domain, uint32_t count) {
@@ -113,13 +145,10 @@ static void hash_sequence(struct packer *p, int part, uint16_t domain, uint32_t 
 static int write_sequence(struct packer *p, int part, uint16_t domain, const uint32_t *ids, uint32_t count) {
     struct part *to = &p->parts[part];
     uint64_t bytes = 0, first = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        size_t size;
-        vocabulary_bytes(p->options.vocabulary, ids[i], &size);
-        bytes += size;
-        if (i == 0)
-            first = size;
-    }
+    if (p->sizes && count > 0)
+        first = token_bytes(p, ids[0]);
+    for (uint32_t i = 0; i < count && p->sizes; i++)
+        bytes += token_bytes(p, ids[i]);
     if (bytes > UINT32_MAX)
         return error_set(ERROR_INPUT, "a sequence of %llu bytes is too long", (unsigned long long)bytes);
     int code = fill_payload(p, ids, count);
@@ -160,19 +189,41 @@ static int find_lane(struct packer *p, int part, const char *domain, uint16_t *i
     return code;
 }
 
-static int write_pieces(struct packer *p, int part, uint16_t domain, const uint32_t *ids, size_t count) {
+// Sequences of a document, `count` tokens of which are left over; the last one may be short where it is the last.
+static int write_pieces(struct packer *p, int part, uint16_t domain, const uint32_t *ids, size_t *count,
+                        bool last) {
     size_t length = p->options.length ? p->options.length : UINT32_MAX;
     int code = OK;
-    for (size_t at = 0; at < count && code == OK; at += length)
-        code = write_sequence(p, part, domain, ids + at, (uint32_t)(count - at < length ? count - at : length));
+    while (code == OK && (*count >= length || (last && *count > 0))) {
+        size_t take = *count < length ? *count : length;
+        code = write_sequence(p, part, domain, ids, (uint32_t)take);
+        ids += take;
+        *count -= take;
+    }
     return code;
 }
 
-int packer_add(struct packer *p, int part, const char *domain, const uint32_t *ids, size_t count) {
+static int add_ragged(struct packer *p, int part, uint16_t domain, const uint32_t *ids, size_t count, bool last) {
+    struct buffer *held = &p->ragged;
+    if (held->size == 0 && last) // a whole document needs no gathering
+        return write_pieces(p, part, domain, ids, &count, last);
+    int code = buffer_append(held, ids, count * sizeof *ids);
+    size_t all = held->size / sizeof *ids, left = all;
+    if (code == OK && p->options.length == 0 && all > SEQUENCE_MOST)
+        return error_set(ERROR_INPUT, "a document of more than %d tokens does not fit a sequence; give --length",
+                         SEQUENCE_MOST);
+    if (code == OK)
+        code = write_pieces(p, part, domain, (const uint32_t *)held->data, &left, last);
+    memmove(held->data, held->data + (all - left) * sizeof *ids, left * sizeof *ids);
+    held->size = left * sizeof *ids;
+    return code;
+}
+
+int packer_add(struct packer *p, int part, const char *domain, const uint32_t *ids, size_t count, bool last) {
     uint16_t index;
     int code = find_lane(p, part, domain, &index);
     if (code != OK || p->options.ragged)
-        return code == OK ? write_pieces(p, part, index, ids, count) : code;
+        return code == OK ? add_ragged(p, part, index, ids, count, last) : code;
     struct buffer *lane = &p->parts[part].lanes[index].ids;
     const size_t length = p->options.length;
     while (count > 0 && code == OK) {

@@ -16,8 +16,9 @@ struct vocabulary;
 struct packer;
 
 struct packer_options {
-    const struct vocabulary *vocabulary; // must outlive the packer
-    uint32_t length;                     // S; 0: no bound (ragged only)
+    const struct vocabulary *vocabulary; // must outlive the packer; NULL: unknown, and so are the tokens' bytes
+    uint32_t vocab_size;
+    uint32_t length; // S; 0: no bound (ragged only)
     bool ragged;
     int level; // zstd level of the outputs
 };
@@ -28,8 +29,9 @@ struct packer_totals {
 
 // One output per path (NULL or "-": standard output).
 int packer_open(struct packer **p, const struct packer_options *options, int parts, char *const *paths);
-// Add a document's tokens, end-of-text included where wanted.
-int packer_add(struct packer *p, int part, const char *domain, const uint32_t *ids, size_t count);
+// Add a document's tokens, end-of-text included where wanted; in several calls, one behind the other, of which the
+// last one says so.
+int packer_add(struct packer *p, int part, const char *domain, const uint32_t *ids, size_t count, bool last);
 // Write the tails and make all outputs appear. The packer is then only good for packer_totals and packer_close.
 int packer_commit(struct packer *p);
 struct packer_totals packer_totals(const struct packer *p, int part);

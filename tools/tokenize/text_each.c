@@ -1,56 +1,46 @@
 #include "base/error.h"
-#include "base/tool.h"
+#include "base/file.h"
 #include "tokenize/jobs.h"
+#include "tokenize/text_reader.h"
 
-static const uint64_t update_bytes = 1 << 20; // of text between two looks at the clock
+#include <inttypes.h>
 
-struct reading {
-    const struct text_job *job;
-    int (*take)(void *context, const struct document *document, const char *domain);
-    void *context;
-    struct text_totals *totals;
-    struct progress progress;
-    uint64_t before, shown; // bytes of the files before this one; text at the latest update
-};
-
-static int read_source(struct reading *r, const struct text_source *source) {
-    struct documents *documents;
-    struct document document;
-    bool got = true;
-    int code = documents_open(&documents, source->path, &r->job->documents);
-    while (code == OK && (code = documents_next(documents, &document, &got)) == OK && got) {
-        if (document.size == 0) {
-            r->totals->empty++;
-            continue;
-        }
-        r->totals->documents++;
-        r->totals->bytes += document.size;
-        const char *domain = document.domain ? document.domain : source->domain ? source->domain : r->job->domain;
-        code = r->take(r->context, &document, domain);
-        if (r->totals->bytes - r->shown >= update_bytes) {
-            progress_update(&r->progress, (double)(r->before + documents_consumed(documents)), NULL);
-            r->shown = r->totals->bytes;
-        }
-    }
-    if (code == OK)
-        r->before += documents_consumed(documents);
-    documents_close(documents);
-    return code;
+// The document of a whole piece, and its domain.
+static int open_piece(struct json_line *record, const struct text_job *job, const struct text_source *source,
+                      const struct piece *piece, struct document *document, const char **domain) {
+    *document = (struct document){.text = piece->bytes, .size = piece->size};
+    int code = piece->json ? json_line_parse(record, &job->records, piece->bytes, piece->size, document) : OK;
+    if (code != OK)
+        return error_prefix(code, "%s: line %" PRIu64, input_name(source->path), piece->line);
+    *domain = document->domain ? document->domain : source->domain ? source->domain : job->domain;
+    return OK;
 }
 
 int text_each(const struct text_job *job,
               int (*take)(void *context, const struct document *document, const char *domain), void *context,
               struct text_totals *totals) {
-    struct text_sources sources;
-    struct reading r = {.job = job, .take = take, .context = context, .totals = totals};
+    struct text_reader reader;
+    struct json_line record = {0};
+    struct piece piece;
+    struct document document;
+    const char *domain = NULL;
+    int source;
+    bool got = true;
     *totals = (struct text_totals){0};
-    int code = text_sources_collect(&sources, job->count, job->operands, job->domain_from);
-    if (code != OK)
-        return code;
-    progress_start(&r.progress, tool_name(), "bytes", (double)sources.size, common.progress);
-    for (int i = 0; i < sources.count && code == OK; i++)
-        code = read_source(&r, &sources.items[i]);
-    progress_finish(&r.progress);
-    text_sources_release(&sources);
+    int code = text_reader_start(&reader, job);
+    while (code == OK && (code = text_reader_next(&reader, &piece, &source, &got)) == OK && got) {
+        code = open_piece(&record, job, &reader.sources.items[source], &piece, &document, &domain);
+        if (code != OK)
+            break;
+        if (document.size == 0) {
+            totals->empty++;
+            continue;
+        }
+        totals->documents++;
+        totals->bytes += document.size;
+        code = take(context, &document, domain);
+    }
+    json_line_release(&record);
+    text_reader_release(&reader);
     return code;
 }

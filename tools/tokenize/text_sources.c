@@ -124,32 +124,63 @@ static int walk(struct text_sources *s, char *root) {
     return code;
 }
 
-int text_sources_collect(struct text_sources *s, int count, char **operands, enum domain_from from) {
-    *s = (struct text_sources){0};
-    bool standard_input = false;
-    char standard[] = "-", *alone[] = {standard};
-    if (count == 0) {
-        count = 1;
-        operands = alone;
+// ---- operands and lists ----
+
+static int add_operand(struct text_sources *s, char *operand, enum domain_from from) {
+    struct stat status;
+    int first = s->count, code;
+    bool directory = path_is_directory(operand);
+    if (strcmp(operand, "-") == 0) {
+        code = s->standard_input ? error_set(ERROR_USAGE, "standard input is named twice") : add(s, NULL, 0);
+        s->standard_input = true;
+    } else if (directory) {
+        code = walk(s, operand);
+    } else if (system_stat(operand, &status) != 0) {
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", operand);
+    } else {
+        code = add(s, operand, S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0);
     }
-    int code = OK;
-    for (int i = 0; i < count && code == OK; i++) {
-        struct stat status;
-        int first = s->count;
-        bool directory = path_is_directory(operands[i]);
-        if (strcmp(operands[i], "-") == 0) {
-            code = standard_input ? error_set(ERROR_USAGE, "standard input is named twice") : add(s, NULL, 0);
-            standard_input = true;
-        } else if (directory) {
-            code = walk(s, operands[i]);
-        } else if (system_stat(operands[i], &status) != 0) {
-            code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", operands[i]);
-        } else {
-            code = add(s, operands[i], S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0);
+    for (int k = first; k < s->count && code == OK; k++)
+        code = set_domain(&s->items[k], directory ? operand : NULL, from);
+    return code;
+}
+
+static int add_list(struct text_sources *s, const struct text_operands *o) {
+    struct buffer list = {0};
+    bool standard_input = strcmp(o->list, "-") == 0;
+    if (standard_input && s->standard_input)
+        return error_set(ERROR_USAGE, "standard input is named twice");
+    s->standard_input = s->standard_input || standard_input;
+    int code = file_read(o->list, SIZE_MAX / 4, &list);
+    for (size_t at = 0; at < list.size && code == OK;) {
+        char *path = (char *)list.data + at; // file_read() puts a 0 behind the last one
+        char *end = memchr(path, o->null ? 0 : '\n', list.size - at);
+        size_t size = end ? (size_t)(end - path) : list.size - at;
+        path[size] = 0;
+        if (size > 0) {
+            code = strlen(path) == size ? add_operand(s, path, o->domain_from)
+                                        : error_set(ERROR_INPUT, "%s: a path with NUL in it; use --null", path);
+            if (code != OK)
+                error_prefix(code, "%s", input_name(o->list));
         }
-        for (int k = first; k < s->count && code == OK; k++)
-            code = set_domain(&s->items[k], directory ? operands[i] : NULL, from);
+        at += size + 1;
     }
+    if (code == OK && s->count == 0)
+        code = error_set(ERROR_INPUT, "%s: names no file", input_name(o->list));
+    buffer_release(&list);
+    return code;
+}
+
+int text_sources_collect(struct text_sources *s, const struct text_operands *o) {
+    *s = (struct text_sources){0};
+    char standard[] = "-";
+    int code = OK;
+    for (int i = 0; i < o->count && code == OK; i++)
+        code = add_operand(s, o->operands[i], o->domain_from);
+    if (code == OK && o->list)
+        code = add_list(s, o);
+    else if (code == OK && o->count == 0)
+        code = add_operand(s, standard, o->domain_from);
     bool known = true;
     for (int k = 0; k < s->count; k++) {
         known = known && s->items[k].path;

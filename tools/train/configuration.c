@@ -1,10 +1,13 @@
 // What a run is: its ancestor, its sizes, and the JSON object of everything that decides the final bytes.
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
+#include "text/vocabulary.h"
 #include "train/train.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Default tokens of one micro-batch: enough rows to keep the products busy, few enough for small memories.
 enum { MICRO_TOKENS = 16384, ROWS_MOST = 1 << 24 };
@@ -151,8 +154,34 @@ static int settle_steps(struct training *t) {
     return OK;
 }
 
+// --tokenizer: JSON as it is; another format, which transformers would not read in a checkpoint, as a
+// tokenizer.json.
+static int read_tokenizer(struct training *t) {
+    const char *path = t->options->tokenizer;
+    struct vocabulary *v = NULL;
+    int code = path ? file_read(path, TOKENIZER_LIMIT, &t->tokenizer) : OK;
+    size_t space = 0;
+    while (space < t->tokenizer.size && strchr(" \t\r\n", t->tokenizer.data[space]) && t->tokenizer.data[space])
+        space++;
+    if (code != OK || !path || (space < t->tokenizer.size && t->tokenizer.data[space] == '{'))
+        return code;
+    buffer_clear(&t->tokenizer);
+    code = vocabulary_load(&v, path);
+    if (code == OK) {
+        struct digest theirs = vocabulary_digest(v);
+        if (digest_known(&t->vocab) && !digest_equal(&t->vocab, &theirs))
+            code = error_set(ERROR_INPUT, "%s: not the vocabulary that the tokens were made with", path);
+        else if ((code = vocabulary_json(v, &t->tokenizer)) != OK)
+            error_prefix(code, "%s", path);
+    }
+    vocabulary_free(v);
+    return code;
+}
+
 int training_settle(struct training *t) {
     int code = t->runs[0].feed ? check_vocabulary(t) : OK;
+    if (code == OK)
+        code = read_tokenizer(t);
     if (code == OK)
         code = settle_length(t);
     return code == OK ? settle_steps(t) : code;

@@ -215,6 +215,7 @@ static void release(struct training *t) {
     free(t->targets);
     free(t->scores);
     free(t->scales);
+    buffer_release(&t->tokenizer);
     free(t->nats);
     free(t->norms);
     device_close(t->device);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATE_LIMIT = 1 << 20, TOKENIZER_LIMIT = 1 << 29, STATE_VERSION = 1 };
+enum { STATE_LIMIT = 1 << 20, STATE_VERSION = 1 };
 
 // ---- writing ----
 
@@ -39,21 +39,16 @@ static int write_state(const struct training *t, int g, const char *directory) {
 
 // The tokenizer that was named, or the ancestor's where it has one.
 static int copy_tokenizer(const struct training *t, const struct run *r, const char *directory) {
-    const struct train_options *o = t->options;
-    const char *ancestor = r->ancestor;
-    char *from = NULL, *to = NULL;
-    if (!o->tokenizer && !ancestor)
-        return OK;
-    from = o->tokenizer ? string_copy(o->tokenizer) : path_join(ancestor, "tokenizer.json");
-    to = path_join(directory, "tokenizer.json");
-    int code = from && to ? OK : ERROR_SYSTEM;
-    if (code == OK && (o->tokenizer || path_exists(from))) {
-        struct buffer text = {0};
+    char *from = r->ancestor && t->tokenizer.size == 0 ? path_join(r->ancestor, "tokenizer.json") : NULL;
+    char *to = path_join(directory, "tokenizer.json");
+    struct buffer text = {0};
+    int code = to && (from || !r->ancestor || t->tokenizer.size > 0) ? OK : ERROR_SYSTEM;
+    if (code == OK && from && path_exists(from))
         code = file_read(from, TOKENIZER_LIMIT, &text);
-        if (code == OK)
-            code = file_write(to, text.data, text.size);
-        buffer_release(&text);
-    }
+    const struct buffer *tokenizer = from ? &text : &t->tokenizer;
+    if (code == OK && tokenizer->size > 0)
+        code = file_write(to, tokenizer->data, tokenizer->size);
+    buffer_release(&text);
     free(from);
     free(to);
     return code;

@@ -3,6 +3,7 @@
 #define TACIT_TRAIN_TRAIN_H
 
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/tool.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
@@ -76,9 +77,10 @@ struct training {
     struct model *model;
     struct run *runs; // [count], model g is of run g
     int count;
-    struct digest vocab;    // of the streams; zero: unknown
-    int64_t last_step;      // global; 0: when the pipe ends
-    int64_t schedule_steps; // T
+    struct digest vocab;     // of the streams; zero: unknown
+    struct buffer tokenizer; // tokenizer.json for the checkpoints; empty: the ancestor's, or none
+    int64_t last_step;       // global; 0: when the pipe ends
+    int64_t schedule_steps;  // T
     struct supply *supply;
     struct batch held_out;            // one micro-batch of --eval
     uint32_t *row, *tokens, *targets; // one sequence; one micro-batch of every model
@@ -96,6 +98,8 @@ static inline int64_t training_step(const struct training *t) {
 }
 
 // ---- configuration.c ----
+
+enum { TOKENIZER_LIMIT = 1 << 29 }; // bytes
 
 // --init or --continue: the ancestors' step, tokens and FLOPs into the states; the model's configuration.
 int training_inherit(struct training *t);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/tool.h"
+#include "text/vocabulary.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 
 enum { FLUSH_SIZE = 1 << 18, TELL_EVERY = 256 };
 
-static bool header, check;
+static bool header, check, as_text;
+static const char *vocabulary_path;
 static struct view_style style;
 static struct range sequences = {0, INT64_MAX};
 
@@ -26,6 +28,16 @@ static struct option options[] = {
      .type = OPTION_FLAG,
      .value = &style.columns,
      .help = "predicted, bytes, first, group, choice, gold and norm_length, too"},
+    {.name = "text",
+     .type = OPTION_FLAG,
+     .value = &as_text,
+     .help = "of token streams: the text in the place of the ids; needs -t"},
+    {.name = "vocabulary",
+     .letter = 't',
+     .type = OPTION_STRING,
+     .value = &vocabulary_path,
+     .argument = "FILE",
+     .help = "the vocabulary that made the tokens: tokenizer.json, rank file, SentencePiece model"},
     {.name = "check", .type = OPTION_FLAG, .value = &check, .help = "verify every hash, and say so"},
     {.name = "sequences",
      .type = OPTION_RANGE,
@@ -118,6 +130,18 @@ static int print_names(struct buffer *text, const struct stream *s, struct buffe
     return code;
 }
 
+// What --text needs of a stream: tokens, of this vocabulary.
+static int check_text(const struct stream *s) {
+    const struct stream_header *h = stream_header(s);
+    struct digest ours = vocabulary_digest(style.vocabulary);
+    if (h->kind != STREAM_TOKENS)
+        return error_set(ERROR_INPUT, "%s: holds %s, not tokens, so it has no text", stream_name(s),
+                         stream_kind_name(h->kind));
+    if (digest_known(&h->vocab) && !digest_equal(&h->vocab, &ours))
+        return error_set(ERROR_INPUT, "%s: made with another vocabulary than %s", stream_name(s), vocabulary_path);
+    return OK;
+}
+
 static int print_file(struct output *out, struct buffer *text, struct buffer *names, const char *path) {
     struct stream *s;
     if (check)
@@ -125,7 +149,9 @@ static int print_file(struct output *out, struct buffer *text, struct buffer *na
     int code = stream_open(&s, path, STREAM_ANY);
     if (code != OK)
         return code;
-    if (!header && !style.json)
+    if (style.vocabulary)
+        code = check_text(s);
+    if (code == OK && !header && !style.json)
         code = print_names(text, s, names);
     if (code == OK)
         code = header ? print_header(text, s) : print_records(out, text, s);
@@ -141,9 +167,19 @@ static int run(int count, char **operands) {
         return error_set(ERROR_USAGE, "--header, --check and the printing of records exclude each other");
     if ((header || check) && option_given(options, "sequences"))
         return error_set(ERROR_USAGE, "--sequences goes with the printing of records only");
-    int code = output_open(&out, common.output, false);
-    if (code != OK)
+    if (as_text != (vocabulary_path != NULL) || (as_text && (header || check)))
+        return error_set(ERROR_USAGE, as_text && !vocabulary_path
+                                          ? "--text: give the vocabulary that made the tokens with -t"
+                                          : "-t goes with --text, in the printing of records");
+    struct vocabulary *vocabulary = NULL;
+    int code = as_text ? vocabulary_load(&vocabulary, vocabulary_path) : OK;
+    style.vocabulary = vocabulary;
+    if (code == OK)
+        code = output_open(&out, common.output, false);
+    if (code != OK) {
+        vocabulary_free(vocabulary);
         return code;
+    }
     if (count == 0) {
         operands = standard_input;
         count = 1;
@@ -155,6 +191,7 @@ static int run(int count, char **operands) {
     }
     buffer_release(&text);
     buffer_release(&names);
+    vocabulary_free(vocabulary);
     if (code == OK)
         return output_commit(out);
     if (!common.output) { // what was printed stands
@@ -172,12 +209,14 @@ int main(int argc, char **argv) {
         .name = "view",
         .purpose = "print or check any stream",
         .synopsis = "[--json] [--columns] [--sequences A..B] [FILE]...\n"
+                    "--text -t tokenizer.json [--json] [--columns] [--sequences A..B] [TOKENS]...\n"
                     "--header [FILE]...\n"
                     "--check [FILE]...",
         .description =
             "Without --json one line per sequence with tabs between the columns, below a line of their names;\n"
             "the elements of a sequence stand in one column with spaces between them, and rows per position\n"
             "with semicolons. Floats have 9 significant digits; -inf is printed as -inf, in JSON as \"-inf\".\n"
+            "--text prints tokens as text with C's escapes (\\n, \\xff), special tokens by their names.\n"
             "A damaged stream ends in exit status 3, with the frame and the byte named.",
         .example = "view --json --sequences 0..10 corpus.tok | jq .tokens",
         .see_also = "shard, ppl; docs/formats.md",

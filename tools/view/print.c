@@ -1,4 +1,5 @@
 #include "print.h"
+#include "text.h"
 
 #include "base/error.h"
 
@@ -20,7 +21,9 @@ static void column_values(const struct record *r, uint32_t values[MORE_COLUMNS])
     memcpy(values, all, sizeof all);
 }
 
-static const char *payload_name(const struct stream_header *h) {
+static const char *payload_name(const struct stream_header *h, const struct view_style *style) {
+    if (style->vocabulary)
+        return "text";
     if (h->kind != STREAM_ASSIGNMENT)
         return stream_kind_name(h->kind);
     return h->topk == 1 ? "expert" : "experts";
@@ -31,7 +34,7 @@ int view_print_names(struct buffer *out, const struct stream_header *h, const st
     for (int c = 0; code == OK && style->columns && c < MORE_COLUMNS; c++)
         code = buffer_append_format(out, "%s\t", column_names[c]);
     if (code == OK)
-        code = buffer_append_format(out, "%s%s\n", payload_name(h), h->topk > 1 ? "\tweights" : "");
+        code = buffer_append_format(out, "%s%s\n", payload_name(h, style), h->topk > 1 ? "\tweights" : "");
     return code;
 }
 
@@ -118,7 +121,9 @@ static int print_tsv(struct buffer *out, const struct stream *s, const struct re
     int code = buffer_append_format(out, "%" PRIu64 "\t%s\t", r->id, stream_domain(s, r->domain));
     for (int c = 0; code == OK && style->columns && c < MORE_COLUMNS; c++)
         code = buffer_append_format(out, "%" PRIu32 "\t", values[c]);
-    if (code == OK)
+    if (code == OK && style->vocabulary)
+        code = view_print_text(out, s, r, style->vocabulary, false);
+    else if (code == OK)
         code = h->kind == STREAM_ASSIGNMENT ? print_assignment(out, h, r, "\t", &l) : print_payload(out, h, r, &l);
     return code == OK ? buffer_append_string(out, "\n") : code;
 }
@@ -149,8 +154,14 @@ static int print_json(struct buffer *out, const struct stream *s, const struct r
         code = print_string(out, stream_domain(s, r->domain));
     for (int c = 0; code == OK && style->columns && c < MORE_COLUMNS; c++)
         code = buffer_append_format(out, ",\"%s\":%" PRIu32, column_names[c], values[c]);
+    if (code == OK && style->vocabulary) {
+        code = buffer_append_string(out, ",\"text\":\"");
+        if (code == OK)
+            code = view_print_text(out, s, r, style->vocabulary, true);
+        return code == OK ? buffer_append_string(out, "\"}\n") : code;
+    }
     if (code == OK)
-        code = buffer_append_format(out, ",\"%s\":%s%s", payload_name(h), list ? "[" : "", rows ? "[" : "");
+        code = buffer_append_format(out, ",\"%s\":%s%s", payload_name(h, style), list ? "[" : "", rows ? "[" : "");
     if (code == OK)
         code = h->kind == STREAM_ASSIGNMENT ? print_assignment(out, h, r, "],\"weights\":[", &l)
                                             : print_payload(out, h, r, &l);

@@ -5,8 +5,11 @@
 #include "base/memory.h"
 #include "stream/stream.h"
 
+struct vocabulary;
+
 struct view_style {
-    bool json, columns; // columns: every column, not only id and domain
+    bool json, columns;                  // columns: every column, not only id and domain
+    const struct vocabulary *vocabulary; // of token streams: text is printed, not ids; NULL: ids
 };
 
 // The line of column names (TSV).

@@ -1,11 +1,49 @@
-// Text inputs: the first byte chooses how the rest is cut into documents (whole, lines, a separator, JSON lines);
-// gzip and zstd are recognised.
+// Text inputs: the first byte chooses how the rest is cut into documents (whole, lines, a separator, JSON lines),
+// and long ones into pieces; gzip and zstd are recognised. A line that the fast reader of JSON takes, jansson
+// takes too.
 #include "../support.h"
 
+#include "base/error.h"
+#include "base/json.h"
 #include "base/tool.h"
 #include "tokenize/documents.h"
+#include "tokenize/json_line.h"
+#include "tokenize/json_scan.h"
+
+#include <string.h>
 
 enum { FEW = 500 }; // documents, which an input of many lines would spend all time on
+
+static size_t cut(void *context, const uint8_t *text, size_t from, size_t size) {
+    (void)context;
+    for (size_t p = size - 2; p > from; p--)
+        if (text[p] == ' ')
+            return p;
+    return 0;
+}
+
+static void check_member(const json_t *object, const struct json_member *member) {
+    struct buffer text = {0};
+    const json_t *string = json_object_get(object, member->name);
+    REQUIRE(json_is_string(string) == (member->begin != NULL));
+    REQUIRE(string || !member->begin);
+    if (member->begin && json_unescape(&text, member) == OK) {
+        REQUIRE(text.size == json_string_length(string));
+        REQUIRE(text.size == 0 || memcmp(text.data, json_string_value(string), text.size) == 0);
+    }
+    buffer_release(&text);
+}
+
+static void check_line(const struct piece *line) {
+    struct json_member members[] = {{.name = "text"}, {.name = "domain"}};
+    json_t *object;
+    if (!json_scan(line->bytes, line->size, members, 2))
+        return;
+    REQUIRE(json_parse(&object, (const char *)line->bytes, line->size) == OK);
+    for (int i = 0; i < 2; i++)
+        check_member(object, &members[i]);
+    json_decref(object);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0)
@@ -13,27 +51,38 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct documents_options options = {.unit = (enum documents_unit)(data[0] % 4),
                                         .separator = (const uint8_t *)"--",
                                         .separator_size = 2,
-                                        .field = "text",
-                                        .domain_field = data[0] & 4 ? "domain" : NULL};
+                                        .cut = data[0] & 8 ? cut : NULL};
     struct documents *documents;
-    struct document document;
+    struct piece document;
+    struct json_line line = {0};
+    struct json_fields fields = {0};
     bool got = true;
     common.quiet = true;
     fuzz_json();
     fuzz_file(data + 1, size - 1);
-    int code = documents_open(&documents, "-", &options);
-    if (code != OK)
+    if (json_fields_parse(&fields, data[0] & 16 ? "title?,text" : "text", data[0] & 4 ? "domain" : NULL) != OK)
         return 0;
+    int code = documents_open(&documents, "-", &options);
     uint64_t sum = 0, most = fuzz_one_in(64, data, size) ? UINT64_MAX : FEW;
+    bool opened = code == OK;
     for (; code == OK && got && most > 0; most--) {
         code = documents_next(documents, &document, &got);
         for (size_t i = 0; code == OK && got && i < document.size; i += 1 + document.size / 64)
-            sum += document.text[i];
-        if (code == OK && got && document.domain)
-            sum += strlen(document.domain);
+            sum += document.bytes[i];
+        if (code == OK && got && document.json) {
+            struct document parsed;
+            check_line(&document);
+            code = json_line_parse(&line, &fields, document.bytes, document.size, &parsed);
+            if (code == OK && parsed.domain)
+                sum += strlen(parsed.domain);
+        }
     }
-    REQUIRE(code != OK || got || documents_consumed(documents) == size - 1);
+    if (opened) {
+        REQUIRE(code != OK || got || documents_consumed(documents) == size - 1);
+        documents_close(documents);
+    }
     REQUIRE(sum < UINT64_MAX);
-    documents_close(documents);
+    json_line_release(&line);
+    json_fields_release(&fields);
     return 0;
 }

@@ -53,7 +53,7 @@ static void try_split(const char *text) {
 
 static void try_separator(const char *text) {
     struct buffer bytes = {0};
-    if (separator_parse(text, &bytes) == OK)
+    if (separator_parse("--separator", text, &bytes) == OK)
         REQUIRE(bytes.size > 0 && bytes.size <= strlen(text));
     buffer_release(&bytes);
 }

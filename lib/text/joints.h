@@ -1,0 +1,26 @@
+// Which characters stand side by side in a token. Between others no merge can cross: a long word of Chinese or
+// Japanese, which have no spaces, is cut there into words that come again.
+#ifndef TACIT_TEXT_JOINTS_H
+#define TACIT_TEXT_JOINTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vocabulary;
+struct joints; // shared by threads; made when the vocabulary is sealed
+
+int joints_new(struct joints **joints, const struct vocabulary *v);
+void joints_free(struct joints *joints);
+
+// What one thread has asked lately; zero-initialise.
+enum { JOINTS_LATELY = 1 << 14 };
+struct joint_cache {
+    uint64_t entries[JOINTS_LATELY]; // both characters' bytes, above a bit: joined
+};
+
+// The first place in (begin, size) of a word where it may be cut; `size`: none.
+size_t joints_cut(const struct joints *joints, struct joint_cache *cache, const uint8_t *word, size_t size,
+                  size_t begin);
+
+#endif

@@ -1,0 +1,21 @@
+// What is done to a text before it is cut into words: the vocabulary's normalizer.
+#ifndef TACIT_TEXT_NORMALIZE_H
+#define TACIT_TEXT_NORMALIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer;
+struct vocabulary;
+
+// Whether the normalizer works behind the added tokens that are found in normalized text (Metaspace is a
+// pre_tokenizer): they are found in the text as it is.
+bool normalizer_is_late(const struct vocabulary *v);
+// The normalized text; *size becomes its size. It lies in `out`, or is `text` itself where nothing changes.
+// `first`: it is the beginning of a document, not a piece behind an added token.
+int normalize_text(const struct vocabulary *v, const uint8_t **text, size_t *size, bool first, struct buffer *out);
+// An added token as it stands in normalized text, appended to `out`.
+int normalize_added(const struct vocabulary *v, const char *text, struct buffer *out);
+
+#endif

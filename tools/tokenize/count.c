@@ -1,0 +1,97 @@
+// --stats: what there is of each domain, in token streams or in text that would become one.
+#include "base/error.h"
+#include "base/file.h"
+#include "stream/stream.h"
+#include "tokenize/encoding.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+// A pipe cannot be looked into, and is taken for text.
+static int find_stream(const char *path, bool *stream) {
+    static const uint8_t magic[] = {0x8e, 'T', 'C', 'T', '\r', '\n'};
+    uint8_t head[sizeof magic];
+    size_t got = 0;
+    int fd;
+    *stream = false;
+    if (strcmp(path, "-") == 0 || path_is_directory(path))
+        return OK;
+    int code = input_open(&fd, path);
+    if (code != OK)
+        return code;
+    code = input_read_at(fd, 0, head, sizeof head, &got);
+    if (code != OK && errno == ESPIPE)
+        code = OK;
+    input_close(fd);
+    *stream = got == sizeof head && memcmp(head, magic, sizeof magic) == 0;
+    return code == OK ? OK : error_prefix(code, "%s", path);
+}
+
+static int count_sequence(const struct vocabulary *v, const struct stream *s, const struct record *r,
+                          struct buffer *buffer, struct counts *counts) {
+    uint64_t documents = 0, bytes = 0;
+    buffer_clear(buffer);
+    int code = buffer_reserve(buffer, r->count * sizeof(uint32_t));
+    if (code != OK)
+        return code;
+    uint32_t *ids = (uint32_t *)buffer->data;
+    record_tokens(stream_header(s), r, 0, r->count, ids);
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (ids[i] >= vocabulary_size(v))
+            return error_set(ERROR_INPUT, "%s: sequence %" PRIu64 ": token %u is not in the vocabulary",
+                             stream_name(s), r->id, ids[i]);
+        size_t size;
+        vocabulary_bytes(v, ids[i], &size);
+        bytes += size;
+        documents += ids[i] == vocabulary_end_of_text(v);
+    }
+    return counts_add(counts, stream_domain(s, r->domain), documents, bytes, r->count);
+}
+
+static int count_stream(const struct vocabulary *v, const char *path, struct counts *counts) {
+    struct stream *s;
+    struct record r;
+    struct buffer ids = {0};
+    bool got = true;
+    int code = stream_open(&s, path, 1u << STREAM_TOKENS);
+    if (code != OK)
+        return code;
+    struct digest ours = vocabulary_digest(v), theirs = stream_header(s)->vocab;
+    if (digest_known(&theirs) && !digest_equal(&theirs, &ours))
+        code = error_set(ERROR_INPUT, "%s: made with another vocabulary than -t", stream_name(s));
+    while (code == OK && (code = stream_next(s, &r, &got)) == OK && got)
+        code = count_sequence(v, s, &r, &ids, counts);
+    if (code == OK)
+        code = stream_finish(s);
+    stream_close(s);
+    buffer_release(&ids);
+    return code;
+}
+
+int count_tokens(const struct encode_job *job) {
+    const struct text_operands *o = &job->text.operands;
+    struct counts counts = {0};
+    int streams = 0, code = OK;
+    for (int i = 0; i < o->count && code == OK; i++) {
+        bool stream;
+        code = find_stream(o->operands[i], &stream);
+        streams += stream;
+    }
+    if (code != OK)
+        return code;
+    if (streams > 0 && (streams < o->count || o->list))
+        return error_set(ERROR_INPUT, "some inputs are token streams and some are text; --stats counts either");
+    if (streams == 0) {
+        code = count_text(job, &counts);
+    } else {
+        struct vocabulary *v;
+        code = vocabulary_load_with(&v, job->vocabulary.path, &job->vocabulary.options);
+        for (int i = 0; i < o->count && code == OK; i++)
+            code = count_stream(v, o->operands[i], &counts);
+        vocabulary_free(v);
+    }
+    if (code == OK)
+        code = counts_write(&counts, job->text.output);
+    counts_release(&counts);
+    return code;
+}

@@ -1,0 +1,137 @@
+// The first two stages of encoding: reading batches, and what any thread can do with one.
+#include "base/error.h"
+#include "base/file.h"
+#include "text/cutting.h"
+#include "tokenize/encoding.h"
+
+#include <inttypes.h>
+
+enum { BATCH_TEXT = 1 << 18 }; // bytes, and one more document or piece
+
+const char *encoding_domain(const struct encoding *e, const struct batch *b, const struct item *item) {
+    const struct text_source *source = &e->reader.sources.items[item->source];
+    return item->domain > 0 ? (const char *)b->domains.data + item->domain - 1
+           : source->domain ? source->domain
+                            : e->job->text.domain;
+}
+
+bool filter_applies(const struct document_filter *filter, const char *domain) {
+    return filter->on && (!filter->domain || strcmp(filter->domain, domain) == 0);
+}
+
+int encoding_read(void *context, void *batch, bool *got) {
+    struct encoding *e = context;
+    struct batch *b = batch;
+    struct piece piece;
+    bool more = true;
+    int code = OK;
+    buffer_clear(&b->text);
+    buffer_clear(&b->items);
+    *got = false;
+    while (b->text.size < BATCH_TEXT) {
+        struct item item = {.begin = b->text.size};
+        code = text_reader_next(&e->reader, &piece, &item.source, &more);
+        if (code != OK || !more)
+            break;
+        item.size = piece.size;
+        item.line = piece.line;
+        item.first = piece.first;
+        item.last = piece.last;
+        item.json = piece.json;
+        code = buffer_append(&b->text, piece.bytes, piece.size);
+        if (code == OK)
+            code = buffer_append(&b->items, &item, sizeof item);
+        if (code != OK)
+            break;
+        *got = true;
+    }
+    return code;
+}
+
+// ---- work ----
+
+static bool is_seen(struct encoding *e, const struct digest *digest) {
+    pthread_mutex_lock(&e->mutex);
+    bool seen = digest_set_has(&e->seen, digest);
+    pthread_mutex_unlock(&e->mutex);
+    return seen;
+}
+
+static bool is_too_frequent(struct frequency *f, const struct document *document) {
+    frequency_start(f);
+    frequency_add(f, document->text, document->size);
+    frequency_again(f);
+    frequency_add(f, document->text, document->size);
+    return frequency_is_high(f);
+}
+
+// What is to be known of a whole document before it is encoded. Text that was there in an earlier batch need not
+// be; that it was in this one, or one in work, comes out later.
+static void judge(struct encoding *e, struct worker *w, struct item *item, const struct document *document,
+                  const char *domain) {
+    const struct encode_job *job = e->job;
+    if (e->split.count > 0)
+        item->part = document_split_part(&e->split, document->text, document->size);
+    if (job->no_duplicates) {
+        item->digest = digest_of(document->text, document->size);
+        if (is_seen(e, &item->digest))
+            item->verdict = DUPLICATE;
+    }
+    if (item->verdict == KEPT && filter_applies(&job->frequency, domain) &&
+        is_too_frequent(&w->frequency, document))
+        item->verdict = FREQUENT;
+}
+
+static int encode(struct encoding *e, struct worker *w, struct batch *b, struct item *item,
+                  const struct document *document, const char *domain) {
+    size_t skip = item->first ? 0 : vocabulary_cut_skip(e->vocabulary);
+    int code = encoder_encode(w->encoder, document->text + skip, document->size - skip, &b->ids);
+    if (code != OK)
+        return code;
+    const uint32_t *ids = (const uint32_t *)b->ids.data + item->ids;
+    uint32_t end = vocabulary_end_of_text(e->vocabulary);
+    item->tokens = item->count = b->ids.size / sizeof end - item->ids;
+    item->repeats = filter_applies(&e->job->repeats, domain) && ids_repeat(ids, item->tokens);
+    if (item->last && !e->job->no_end_of_text) {
+        code = buffer_append(&b->ids, &end, sizeof end);
+        item->count++;
+    }
+    if (item->repeats && item->first && item->last)
+        item->verdict = REPEATED;
+    return code;
+}
+
+static int work_item(struct encoding *e, struct worker *w, struct batch *b, struct item *item) {
+    struct document document = {.text = b->text.data + item->begin, .size = item->size};
+    int code = OK;
+    if (item->json)
+        code = json_line_parse(&w->record, &e->job->text.records, document.text, item->size, &document);
+    if (code == OK && document.domain) {
+        item->domain = b->domains.size + 1;
+        code = buffer_append(&b->domains, document.domain, strlen(document.domain) + 1);
+    } else if (code != OK) {
+        const struct text_source *source = &e->reader.sources.items[item->source];
+        return error_prefix(code, "%s: line %" PRIu64, input_name(source->path), item->line);
+    }
+    item->bytes = document.size;
+    item->ids = b->ids.size / sizeof(uint32_t);
+    if (code != OK || document.size == 0)
+        return code;
+    const char *domain = encoding_domain(e, b, item);
+    if (item->first && item->last)
+        judge(e, w, item, &document, domain);
+    return item->verdict == KEPT ? encode(e, w, b, item, &document, domain) : OK;
+}
+
+int encoding_work(void *context, void *batch, int thread) {
+    struct encoding *e = context;
+    struct batch *b = batch;
+    size_t count;
+    struct item *items = batch_items(b, &count);
+    int code = OK;
+    buffer_clear(&b->ids);
+    buffer_clear(&b->domains);
+    for (b->done = 0; b->done < count && code == OK; b->done += code == OK)
+        code = work_item(e, &e->workers[thread], b, &items[b->done]);
+    return code;
+}

@@ -1,0 +1,22 @@
+// The strings of a JSON object, fast: for lines that are plain. A scan that succeeds means that jansson would take
+// the line, and for the same members; one that does not means nothing.
+#ifndef TACIT_TOKENIZE_JSON_SCAN_H
+#define TACIT_TOKENIZE_JSON_SCAN_H
+
+#include "base/memory.h"
+
+#include <stdbool.h>
+
+struct json_member {
+    const char *name;
+    const uint8_t *begin; // between its quotes; NULL: the object has none, or null
+    size_t size;
+    bool escaped; // has escapes: json_unescape()
+};
+
+// One object, and nothing behind it; finds the members of these names, which are strings.
+bool json_scan(const uint8_t *text, size_t size, struct json_member *members, int count);
+// Append the bytes that a scanned string stands for.
+int json_unescape(struct buffer *out, const struct json_member *member);
+
+#endif

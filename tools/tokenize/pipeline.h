@@ -1,0 +1,25 @@
+// A pipeline over batches: they are read one after the other, worked on by any number of threads at a time, and
+// settled one after the other in the order of reading. Every thread does whatever is due next, so one thread needs
+// no other, and what is settled does not depend on their number.
+#ifndef TACIT_TOKENIZE_PIPELINE_H
+#define TACIT_TOKENIZE_PIPELINE_H
+
+#include <stdbool.h>
+
+struct threads;
+
+struct pipeline {
+    void *context;
+    // Fill a batch; *got = false: there was nothing more. What an error leaves in the batch is still settled.
+    int (*read)(void *context, void *batch, bool *got);
+    int (*work)(void *context, void *batch, int thread); // thread: whose scratch memory is free
+    int (*settle)(void *context, void *batch);
+};
+
+enum { PIPELINE_BATCHES = 3 }; // for each thread: one to be read, one in work, one done
+
+// Run it to the end over `count` batches (at least one), which are used over and over. The first error in the
+// order of reading ends it, and is returned with its message.
+int pipeline_run(const struct pipeline *pipeline, struct threads *threads, void *const *batches, int count);
+
+#endif
