@@ -139,7 +139,7 @@ int json_unescape(struct buffer *out, const struct json_member *member) {
     static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
     const uint8_t *p = member->begin, *end = p + member->size;
     int code = buffer_reserve(out, member->size); // escapes are longer than what they stand for
-    if (code != OK)
+    if (code != OK || member->size == 0)
         return code;
     uint8_t *to = out->data + out->size;
     while (p < end) {
