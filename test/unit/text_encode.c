@@ -124,16 +124,31 @@ static void special_tokens(void) {
 }
 
 // What was loaded is written so that it loads as the same vocabulary.
+static void check_saves(struct vocabulary *v) {
+    struct vocabulary *again;
+    CHECK_OK(vocabulary_save(v, "again.json"));
+    CHECK_OK(vocabulary_load(&again, "again.json"));
+    struct digest a = vocabulary_digest(v), b = vocabulary_digest(again);
+    CHECK(digest_equal(&a, &b));
+    vocabulary_free(v);
+    vocabulary_free(again);
+}
+
 static void save_again(void) {
-    static const char *const names[] = {"tokenizer.json", "foreign.json"};
-    for (int i = 0; i < 2; i++) {
-        struct vocabulary *v = load_golden(names[i]), *again;
-        CHECK_OK(vocabulary_save(v, "again.json"));
-        CHECK_OK(vocabulary_load(&again, "again.json"));
-        struct digest a = vocabulary_digest(v), b = vocabulary_digest(again);
-        CHECK(digest_equal(&a, &b));
-        vocabulary_free(v);
-        vocabulary_free(again);
+    static const char *const schemes[] = {"first", "always", "never"};
+    check_saves(load_golden("tokenizer.json"));
+    check_saves(load_golden("foreign.json"));
+    for (int i = 0; i < 6; i++) { // with and without a token for unknown characters, which are dropped without
+        struct vocabulary *v;
+        FILE *file = fopen("metaspace.json", "w");
+        fprintf(file,
+                "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"\u2581\", "
+                "\"prepend_scheme\": \"%s\"}, \"model\": {\"type\": \"BPE\", \"unk_token\": %s, "
+                "\"vocab\": {\"a\": 0, \"\u2581\": 1, \"\u2581a\": 2}, \"merges\": [\"\u2581 a\"]}}",
+                schemes[i % 3], i < 3 ? "null" : "\"a\"");
+        fclose(file);
+        CHECK_OK(vocabulary_load(&v, "metaspace.json"));
+        check_saves(v);
     }
 }
 
