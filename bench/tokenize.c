@@ -1,9 +1,13 @@
-// usage: tokenize split PATTERN FILE | tokenize encode VOCABULARY FILE [IDS]
-// How fast a text is cut into words (what no encoder by words can exceed) and how fast it is encoded, in MB/s on
-// one thread; the best of several passes. A document ends at the first line feed behind DOCUMENT bytes. IDS: a
-// file for the ids of all documents behind each other, as 32-bit numbers.
+// usage: tokenize split PATTERN TEXT            how fast a text is cut into words: no encoder by words is faster
+//        tokenize encode VOCABULARY TEXT [IDS]  how fast it is encoded
+//        tokenize save VOCABULARY TOKENIZER     the vocabulary as a tokenizer.json, for who knows no other form
+//        tokenize lines TEXT LINES              the documents of the text as JSON lines
+// Speeds are in MB/s on one thread, the best of several passes, each of which begins with an empty cache of words.
+// A document of the text ends at the first line feed behind DOCUMENT bytes. IDS: for every document how many ids
+// it has, and these, as 32-bit numbers.
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "text/split.h"
@@ -12,12 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PASSES = 3, WORDS_AT_ONCE = 256, DOCUMENT = 1 << 14 };
-
-static int fail(void) {
-    fprintf(stderr, "tokenize: %s\n", error_message());
-    return 1;
-}
+enum { PASSES = 3, SECONDS = 3, WORDS_AT_ONCE = 256, DOCUMENT = 1 << 14 }; // no pass begins after SECONDS
 
 static size_t document_end(const struct buffer *text, size_t begin) {
     if (text->size - begin <= DOCUMENT)
@@ -36,70 +35,125 @@ static void split_all(enum text_pattern pattern, const struct buffer *text) {
     }
 }
 
-// With `all`: keep every document's ids.
-static int encode_all(struct encoder *e, const struct buffer *text, struct buffer *ids, struct buffer *all) {
-    int code = OK;
+// With `all`: keep every document's ids there, and how many they are.
+static int encode_all(const struct vocabulary *v, const struct buffer *text, struct buffer *all) {
+    struct encoder *e;
+    struct buffer ids = {0};
+    int code = encoder_new(&e, v);
     for (size_t begin = 0, end; begin < text->size && code == OK; begin = end) {
         end = document_end(text, begin);
-        buffer_clear(ids);
-        code = encoder_encode(e, text->data + begin, end - begin, ids);
+        buffer_clear(&ids);
+        code = encoder_encode(e, text->data + begin, end - begin, &ids);
+        uint32_t count = (uint32_t)(ids.size / sizeof count);
         if (code == OK && all)
-            code = buffer_append(all, ids->data, ids->size);
+            code = buffer_append(all, &count, sizeof count);
+        if (code == OK && all)
+            code = buffer_append(all, ids.data, ids.size);
     }
+    encoder_free(e);
+    buffer_release(&ids);
     return code;
 }
 
-static int time_encoder(const char *path, const struct buffer *text, const char *ids_path, double *best) {
-    struct vocabulary *v = NULL;
-    struct encoder *e = NULL;
-    struct buffer ids = {0}, all = {0};
-    int code = vocabulary_load(&v, path);
-    if (code == OK)
-        code = encoder_new(&e, v);
-    for (int pass = 0; pass < PASSES && code == OK; pass++) {
+// Of v == NULL: cutting by the pattern.
+static int time_passes(const struct vocabulary *v, enum text_pattern pattern, const struct buffer *text) {
+    double best = 0, all = 0;
+    int code = OK;
+    for (int pass = 0; pass < PASSES && all < SECONDS && code == OK; pass++) {
         double start = clock_seconds();
-        code = encode_all(e, text, &ids, NULL);
+        if (v)
+            code = encode_all(v, text, NULL);
+        else
+            split_all(pattern, text);
         double seconds = clock_seconds() - start;
-        *best = pass == 0 || seconds < *best ? seconds : *best;
+        all += seconds;
+        best = pass == 0 || seconds < best ? seconds : best;
     }
-    if (code == OK && ids_path) {
-        code = encode_all(e, text, &ids, &all);
-        FILE *f = code == OK ? fopen(ids_path, "wb") : NULL;
-        bool written = f && fwrite(all.data, 1, all.size, f) == all.size;
-        if (code == OK && (!f || fclose(f) != 0 || !written))
-            code = error_set_errno(ERROR_SYSTEM, "%s", ids_path);
-    }
-    encoder_free(e);
+    if (code == OK && best <= 0)
+        return error_set(ERROR_USAGE, "nothing to measure");
+    if (code == OK)
+        printf("%.3f\n", (double)text->size / best / 1e6);
+    return code;
+}
+
+static int split(char **arguments) {
+    struct buffer text = {0};
+    int pattern = pattern_find(arguments[0]);
+    int code = pattern < 0 ? error_set(ERROR_USAGE, "%s: no such pattern", arguments[0])
+                           : file_read(arguments[1], SIZE_MAX - 1, &text);
+    if (code == OK)
+        code = time_passes(NULL, (enum text_pattern)pattern, &text);
+    buffer_release(&text);
+    return code;
+}
+
+static int encode(char **arguments) {
+    struct vocabulary *v = NULL;
+    struct buffer text = {0}, all = {0};
+    int code = file_read(arguments[1], SIZE_MAX - 1, &text);
+    if (code == OK)
+        code = vocabulary_load(&v, arguments[0]);
+    if (code == OK)
+        code = time_passes(v, 0, &text);
+    if (code == OK && arguments[2])
+        code = encode_all(v, &text, &all);
+    if (code == OK && arguments[2])
+        code = file_write(arguments[2], all.data, all.size);
     vocabulary_free(v);
-    buffer_release(&ids);
+    buffer_release(&text);
+    buffer_release(&all);
+    return code;
+}
+
+static int save(char **arguments) {
+    struct vocabulary *v = NULL;
+    int code = vocabulary_load(&v, arguments[0]);
+    if (code == OK)
+        code = vocabulary_save(v, arguments[1]);
+    vocabulary_free(v);
+    return code;
+}
+
+static int lines(char **arguments) {
+    struct buffer text = {0}, all = {0};
+    int code = file_read(arguments[0], SIZE_MAX - 1, &text);
+    for (size_t begin = 0, end; begin < text.size && code == OK; begin = end) {
+        end = document_end(&text, begin);
+        const char *document = (const char *)text.data + begin;
+        if (!json_is_utf8(document, end - begin)) {
+            code = error_set(ERROR_INPUT, "%s: byte %zu: a document that is no UTF-8", arguments[0], begin);
+            break;
+        }
+        json_t *object = json_pack("{s:s%}", "text", document, end - begin);
+        char *line = json_text(object, JSON_COMPACT);
+        code = line ? buffer_append_format(&all, "%s\n", line) : ERROR_SYSTEM;
+        json_decref(object);
+        free(line);
+    }
+    if (code == OK)
+        code = file_write(arguments[1], all.data, all.size);
+    buffer_release(&text);
     buffer_release(&all);
     return code;
 }
 
 int main(int argc, char **argv) {
-    bool split = argc == 4 && strcmp(argv[1], "split") == 0;
-    if (!split && !(argc >= 4 && argc <= 5 && strcmp(argv[1], "encode") == 0)) {
-        fprintf(stderr, "usage: tokenize split PATTERN FILE | tokenize encode VOCABULARY FILE [IDS]\n");
-        return 2;
-    }
-    int pattern = split ? pattern_find(argv[2]) : 0;
-    struct buffer text = {0};
-    double best = 0;
-    if (file_read(argv[3], SIZE_MAX - 1, &text) != OK)
-        return fail();
-    for (int pass = 0; pass < PASSES && split && pattern >= 0; pass++) {
-        double start = clock_seconds();
-        split_all((enum text_pattern)pattern, &text);
-        double seconds = clock_seconds() - start;
-        best = pass == 0 || seconds < best ? seconds : best;
-    }
-    if (!split && time_encoder(argv[2], &text, argc > 4 ? argv[4] : NULL, &best) != OK)
-        return fail();
-    if (text.size == 0 || best <= 0) {
-        fprintf(stderr, "tokenize: nothing to measure: an empty text or an unknown pattern\n");
-        return 1;
-    }
-    printf("%.3f\n", (double)text.size / best / 1e6);
-    buffer_release(&text);
-    return 0;
+    static const struct {
+        const char *name;
+        int least, most;
+        int (*run)(char **arguments);
+    } commands[] = {
+        {"split", 2, 2, split}, {"encode", 2, 3, encode}, {"save", 2, 2, save}, {"lines", 2, 2, lines}};
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i].name) == 0 && argc - 2 >= commands[i].least &&
+            argc - 2 <= commands[i].most) {
+            if (commands[i].run(argv + 2) == OK)
+                return 0;
+            fprintf(stderr, "tokenize: %s\n", error_message());
+            return 1;
+        }
+    fprintf(stderr,
+            "usage: tokenize split PATTERN TEXT | encode VOCABULARY TEXT [IDS] | save VOCABULARY TOKENIZER | "
+            "lines TEXT LINES\n");
+    return 2;
 }

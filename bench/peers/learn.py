@@ -1,7 +1,8 @@
 """usage: learn.py FOLDER OUTPUT: what `tokenize --learn --vocab-size 32000 FOLDER -o OUTPUT` does, with Hugging Face's
-tokenizers; prints MB/s, reading included."""
+tokenizers; prints MB/s, reading included, and the most MB of memory."""
 import glob
 import os
+import resource
 import sys
 import time
 
@@ -23,4 +24,6 @@ tokenizer.train_from_iterator(documents(paths), trainers.BpeTrainer(
     vocab_size=31999, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
 tokenizer.add_special_tokens(["<|endoftext|>"])
 tokenizer.save(sys.argv[2])
-print(f"{sum(map(os.path.getsize, paths)) / (time.time() - start) / 1e6:.3f}")
+seconds = time.time() - start
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(f"{sum(map(os.path.getsize, paths)) / seconds / 1e6:.3f} {memory / 1e6:.0f}")

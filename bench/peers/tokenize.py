@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""usage: tokenize.py VOCABULARY TEXT IDS
+"""usage: tokenize.py VOCABULARY TEXT IDS [TOKENIZER]
 
 How fast other libraries encode the same documents with the same vocabulary on one thread, and whether they come to
 the same ids. VOCABULARY: a tokenizer.json, a tiktoken rank file by its own name, or a SentencePiece .model. IDS: what
-`bench/tokenize encode VOCABULARY TEXT IDS` wrote. A line for each library that is installed and has the vocabulary:
-its name, MB/s, and "equal" or the number of documents whose ids differ.
+`bench/tokenize encode VOCABULARY TEXT IDS` wrote. TOKENIZER: the vocabulary as a tokenizer.json, if it can be one.
+Documents come in an order of their own until BENCH_SECONDS (default 10) are over, after some that are not counted. A
+line for each library that is installed and has the vocabulary: its name, MB/s, the MB that it encoded, and "equal"
+or the number of documents whose ids differ.
 """
 import array
 import base64
 import os
+import random
 import sys
 import time
 
@@ -16,6 +19,7 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 DOCUMENT = 1 << 14  # as in bench/tokenize.c
 BATCH = 64
+SECONDS = float(os.environ.get("BENCH_SECONDS") or 10)
 
 
 def documents(path):
@@ -26,7 +30,17 @@ def documents(path):
             end = text.find(b"\n", begin + DOCUMENT) + 1 or end
         result.append(text[begin:end].decode())
         begin = end
-    return result, len(text)
+    return result
+
+
+def ids_of(path):
+    """Of each document."""
+    with open(path, "rb") as file:
+        numbers, at, result = array.array("I", file.read()), 0, []
+    while at < len(numbers):
+        result.append(numbers[at + 1 : at + 1 + numbers[at]])
+        at += 1 + numbers[at]
+    return result
 
 
 def name_of(path):
@@ -72,32 +86,42 @@ def sentencepiece_peer(path):
 
 PEERS = {
     ".tiktoken": {"tiktoken": tiktoken_peer, "bpe-openai": bpe_openai_peer},
-    ".json": {"tokenizers": tokenizers_peer},
+    ".json": {},
     ".model": {"sentencepiece": sentencepiece_peer},
 }
 
 
+def measure(encode, documents, ids):
+    """MB/s, MB, and how many documents came out otherwise."""
+    order = random.Random(1).sample(range(len(documents)), len(documents))
+    encode([documents[i] for i in order[-BATCH:]])
+    seconds, size, different = 0.0, 0, 0
+    while order and seconds < SECONDS:
+        now, order = order[:BATCH], order[BATCH:]
+        texts = [documents[i] for i in now]
+        begin = time.perf_counter()
+        batch = encode(texts)
+        seconds += time.perf_counter() - begin
+        size += sum(len(text.encode()) for text in texts)
+        different += sum(list(theirs) != ids[i].tolist() for theirs, i in zip(batch, now, strict=True))
+    return size / seconds / 1e6, size / 1e6, different
+
+
 def main():
-    vocabulary, text, ids_path = sys.argv[1:4]
-    docs, size = documents(text)
-    ours = array.array("I", open(ids_path, "rb").read())
-    for name, peer in PEERS[os.path.splitext(vocabulary)[1]].items():
+    vocabulary, text, ids_path, *tokenizer = sys.argv[1:]
+    docs, ids = documents(text), ids_of(ids_path)
+    if len(docs) != len(ids):
+        sys.exit(f"tokenize.py: {ids_path}: ids of {len(ids)} documents, not {len(docs)}")
+    own = {name: (peer, vocabulary) for name, peer in PEERS[os.path.splitext(vocabulary)[1]].items()}
+    path = vocabulary if vocabulary.endswith(".json") else next(filter(os.path.exists, tokenizer), None)
+    for name, (peer, path) in {**own, **({"tokenizers": (tokenizers_peer, path)} if path else {})}.items():
         try:
-            encode = peer(vocabulary)
+            encode = peer(path)
         except Exception as cause:  # not installed, or it does not have this vocabulary
             print(f"tokenize.py: {name}: {cause}", file=sys.stderr)
             continue
-        encode(docs[:BATCH])
-        seconds, at, different = 0.0, 0, 0
-        for i in range(0, len(docs), BATCH):
-            begin = time.perf_counter()
-            batch = encode(docs[i : i + BATCH])
-            seconds += time.perf_counter() - begin
-            for ids in batch:
-                different += ours[at : at + len(ids)].tolist() != ids
-                at += len(ids)
-        different += at != len(ours)
-        print(f"{name}\t{size / seconds / 1e6:.3f}\t{f'{different} differ' if different else 'equal'}")
+        speed, size, different = measure(encode, docs, ids)
+        print(f"{name}\t{speed:.3f}\t{size:.0f}\t{f'{different} differ' if different else 'equal'}", flush=True)
 
 
 if __name__ == "__main__":
