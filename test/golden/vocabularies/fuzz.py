@@ -201,8 +201,7 @@ def corpus(path, size):
 
 
 class Vocabulary:
-    """What tokenize is told of it, and a library's `encode` of many documents; `special` is text that it "
-    "knows."""
+    """What tokenize is told of it, and a library's `encode` of many documents; `special`: text that it knows."""
 
     def __init__(self, argument, folder):
         self.name, self.options, self.special, self.can_allow = argument, [], [], False
