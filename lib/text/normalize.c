@@ -5,12 +5,12 @@
 #include "text/vocabulary_private.h"
 
 bool normalizer_is_late(const struct vocabulary *v) {
-    return v->scheme.normalizer == NORMALIZE_META_SPACE && v->scheme.prefix_unless_space;
+    return v->scheme.meta_space_step;
 }
 
 static bool wants_prefix(const struct scheme *s, const uint8_t *text, size_t size, bool first) {
     bool space = text[0] == ' ' || (size >= META_SPACE_SIZE && memcmp(text, META_SPACE, META_SPACE_SIZE) == 0);
-    return s->dummy_prefix && (first || !s->prefix_first) && !(s->prefix_unless_space && space);
+    return s->dummy_prefix && (first || !s->prefix_first) && !(s->meta_space_step && space);
 }
 
 static int meta_space(const struct scheme *s, const uint8_t *text, size_t size, bool first, struct buffer *out) {

@@ -45,14 +45,22 @@ struct scheme {
     // A U+2581 in front of every piece of text that is not empty: NORMALIZE_META_SPACE and _SENTENCEPIECE. The
     // tokens' bytes hold it as a ' ': who decodes takes one off the beginning of each document.
     bool dummy_prefix;
-    bool prefix_unless_space; // but not where the piece begins with ' ' or U+2581 (Metaspace)
-    bool prefix_first;        // but only at the beginning of the whole text, not behind an added token (Metaspace)
+    // NORMALIZE_META_SPACE as the pre_tokenizer Metaspace does it: added tokens that are found in normalized text
+    // are found before it, and no prefix is put where the piece begins with ' ' or U+2581.
+    bool meta_space_step;
+    bool prefix_first; // a Metaspace's: only at the beginning of the whole text, not behind an added token
     bool remove_extra_spaces, escape_spaces; // NORMALIZE_SENTENCEPIECE
 };
 
 // Whether a character without a token is dropped: those around it are neighbours then, which may merge.
 static inline bool scheme_drops(const struct scheme *s) {
     return s->symbols == SYMBOLS_CHARACTERS && s->unknown == UINT32_MAX && !s->byte_fallback;
+}
+
+// Whether words are cut at U+2581 only where the file says so. Elsewhere they are cut where that changes no ids;
+// here characters may become neighbours across such a place, or a word may be a token where the text is none.
+static inline bool scheme_asks_for_words(const struct scheme *s) {
+    return scheme_drops(s) || s->whole_words;
 }
 
 enum { BYTES = 256, ALPHABET_LAST = 0x143 };

@@ -159,22 +159,10 @@ static int append_sequence(struct buffer *b, const struct scheme *s) {
     return code == OK ? buffer_append_string(b, "\n    ]\n  }") : code;
 }
 
-// Whether words must be asked for: those that vocabulary_seal finds by itself come back without.
-static bool asks_for_words(const struct scheme *s) {
-    return s->pattern == PATTERN_META_SPACE && scheme_drops(s);
-}
-
-// A prefix everywhere, whatever the text begins with, is a normalizer's; the other kinds, and words, are
-// Metaspace's.
-static bool is_meta_space_step(const struct scheme *s) {
-    return s->normalizer == NORMALIZE_META_SPACE &&
-           ((s->dummy_prefix && s->prefix_unless_space) || asks_for_words(s));
-}
-
 static int append_normalizer(struct buffer *b, const struct scheme *s) {
     if (s->normalizer == NORMALIZE_NFC)
         return buffer_append_string(b, "{\n    \"type\": \"NFC\"\n  }");
-    if (s->normalizer == NORMALIZE_NONE || is_meta_space_step(s))
+    if (s->normalizer == NORMALIZE_NONE || s->meta_space_step)
         return buffer_append_string(b, "null");
     int code = buffer_append_string(b, "{\n    \"type\": \"Sequence\",\n    \"normalizers\": [\n");
     if (code == OK && s->dummy_prefix)
@@ -186,15 +174,16 @@ static int append_normalizer(struct buffer *b, const struct scheme *s) {
                       : code;
 }
 
+// Words that vocabulary_seal finds by itself are not asked for.
 static int append_pre_tokenizer(struct buffer *b, const struct scheme *s) {
-    if (is_meta_space_step(s))
+    if (s->meta_space_step)
         return buffer_append_format(b,
                                     "{\n    \"type\": \"Metaspace\",\n    \"replacement\": \"" META_SPACE "\",\n"
                                     "    \"prepend_scheme\": \"%s\",\n    \"split\": %s\n  }",
                                     s->prefix_first   ? "first"
                                     : s->dummy_prefix ? "always"
                                                       : "never",
-                                    truth(asks_for_words(s)));
+                                    truth(s->pattern == PATTERN_META_SPACE && scheme_asks_for_words(s)));
     if (s->symbols == SYMBOLS_CHARACTERS)
         return buffer_append_string(b, "null");
     if (s->pattern == PATTERN_GPT2 || s->pattern == PATTERN_NONE)

@@ -138,7 +138,7 @@ static int read_meta_space(const char *key, const json_t *step, struct scheme *s
         return refuse(key, "Metaspace with this prepend_scheme");
     s->normalizer = NORMALIZE_META_SPACE;
     s->dummy_prefix = is_absent(prefix) ? !json_is_false(old) : !is_text(prefix, "never");
-    s->prefix_unless_space = s->dummy_prefix;
+    s->meta_space_step = true;
     s->prefix_first = is_text(prefix, "first");
     s->pattern = is_on(step, "split", true) ? PATTERN_META_SPACE : PATTERN_NONE;
     return OK;

@@ -138,7 +138,8 @@ static bool has_inner_meta_space(const uint8_t *piece, size_t size) {
 // crosses such a place: a word may end there.
 static void find_words(struct vocabulary *v) {
     if (v->scheme.pattern != PATTERN_NONE || v->scheme.normalizer < NORMALIZE_META_SPACE ||
-        scheme_drops(&v->scheme) || vocabulary_find(v, (const uint8_t *)META_SPACE, META_SPACE_SIZE) == no_id)
+        scheme_asks_for_words(&v->scheme) ||
+        vocabulary_find(v, (const uint8_t *)META_SPACE, META_SPACE_SIZE) == no_id)
         return;
     for (uint32_t id = 0; id < v->size; id++) {
         size_t size;
@@ -203,7 +204,7 @@ static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
             b, "%s%s%s%s%s%s%s%s%s%s%s", normalizers[s->normalizer], s->model == MODEL_UNIGRAM ? " unigram" : "",
             s->symbols == SYMBOLS_CHARACTERS ? " characters" : "", s->whole_words ? " whole-words" : "",
             s->byte_fallback ? " byte-fallback" : "", s->fuse_unknown ? " fuse-unknown" : "",
-            s->dummy_prefix ? " dummy-prefix" : "", s->prefix_unless_space ? " prefix-unless-space" : "",
+            s->dummy_prefix ? " dummy-prefix" : "", s->meta_space_step ? " pre-tokenizer" : "",
             s->prefix_first ? " prefix-first" : "",
             sentencepiece && s->remove_extra_spaces ? " remove-extra-spaces" : "",
             sentencepiece && s->escape_spaces ? " escape-spaces" : "");

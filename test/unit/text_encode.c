@@ -138,14 +138,17 @@ static void save_again(void) {
     static const char *const schemes[] = {"first", "always", "never"};
     check_saves(load_golden("tokenizer.json"));
     check_saves(load_golden("foreign.json"));
-    for (int i = 0; i < 6; i++) { // with and without a token for unknown characters, which are dropped without
+    // With and without a token for unknown characters, which are dropped without; with whole words; with words.
+    for (int i = 0; i < 24; i++) {
         struct vocabulary *v;
         FILE *file = fopen("metaspace.json", "w");
         fprintf(file,
                 "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"\u2581\", "
-                "\"prepend_scheme\": \"%s\"}, \"model\": {\"type\": \"BPE\", \"unk_token\": %s, "
+                "\"prepend_scheme\": \"%s\", \"split\": %s}, \"model\": {\"type\": \"BPE\", \"unk_token\": %s, "
+                "\"ignore_merges\": %s, "
                 "\"vocab\": {\"a\": 0, \"\u2581\": 1, \"\u2581a\": 2}, \"merges\": [\"\u2581 a\"]}}",
-                schemes[i % 3], i < 3 ? "null" : "\"a\"");
+                schemes[i % 3], i < 12 ? "true" : "false", i / 3 % 2 == 0 ? "null" : "\"a\"",
+                i / 6 % 2 == 0 ? "true" : "false");
         fclose(file);
         CHECK_OK(vocabulary_load(&v, "metaspace.json"));
         check_saves(v);

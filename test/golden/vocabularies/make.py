@@ -74,6 +74,16 @@ def meta_space(scheme, split):
     return {"type": "Metaspace", "replacement": META, "prepend_scheme": scheme, "split": split}
 
 
+def flags(**more):
+    kinds = {
+        "<left>": dict(lstrip=True),
+        "<right>": dict(rstrip=True),
+        "alone": dict(single_word=True),
+        "the river": {},
+    }
+    return [added(token, None, special=False, **kind, **more) for token, kind in kinds.items()]
+
+
 SPACES = [added(" " * n, 600 + 24 - n, special=False, normalized=True) for n in range(24, 1, -1)]
 SHAPES = {
     "gpt2": {
@@ -144,6 +154,8 @@ SHAPES = {
         "vocab": {"e" + META: 1000, "e" + META + "s": 1001},
         "merges": [["e", META], ["e" + META, "s"]],
     },
+    # No merge makes it: only a text of this word alone comes to it.
+    "llama2-whole": {"base": "characters.json", "model": {"ignore_merges": True}, "vocab": {META + "whole": 1000}},
     "llama2-unknown": {"base": "characters.json", "model": {"byte_fallback": False}},
     "llama2-unknowns": {"base": "characters.json", "model": {"byte_fallback": False, "fuse_unk": False}},
     "llama2-dropped": {"base": "characters.json", "model": {"byte_fallback": False, "unk_token": None}},
@@ -171,6 +183,14 @@ for scheme in "first", "always", "never":
             "base": "characters.json",
             "set": {"normalizer": None, "pre_tokenizer": meta_space(scheme, cut), **SHAPES["llama2-added"]["set"]},
         }
+    SHAPES[f"metaspace-{scheme}-flags"] = {
+        "base": "characters.json",
+        "set": {
+            "normalizer": None,
+            "pre_tokenizer": meta_space(scheme, False),
+            "added_tokens": flags(normalized=True),
+        },
+    }
 
 TEXTS = [
     "a",
