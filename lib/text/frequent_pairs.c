@@ -31,7 +31,6 @@ struct part {
 
 struct finding {
     const struct rows *rows;
-    struct threads *pool;
     int filter_bits;
     uint64_t least;
     uint8_t *passes; // a bit by slot of the filter

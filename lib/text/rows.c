@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-// So many places in front of a part are filled, and up to a multiple of it: no two parts share a byte of marks, and
-// what is read of the marks around a symbol never reaches into another part.
+// So many places in front of a part are filled, and up to a multiple of it: no two parts share a byte of marks,
+// and what is read of the marks around a symbol never reaches into another part.
 enum { PART_ALIGNMENT = 64, MARKS_BEFORE = 8 };
 
 int rows_new(struct rows *r, uint64_t size, int parts) {
