@@ -176,6 +176,7 @@ del(.model.merges)~key 'merges': not an array
 .model.merges[3] = ["", "t"]~merge 3: "" is no token
 .model.merges[3] = ["<|endoftext|>", "t"]~merge 3: "<|endoftext|>" is no token
 .added_tokens += .added_tokens~
+.added_tokens += [.added_tokens[0] + {id: 600}]~tokens 599 and 600 are both "<|endoftext|>"
 .added_tokens = 1~key 'added_tokens': not an array
 .added_tokens[0].content = 1~added_tokens: key 'content'
 END
@@ -228,6 +229,7 @@ END
 .pre_tokenizer = meta + {"replacement": "_"}~pre_tokenizer: Metaspace with another replacement
 .pre_tokenizer = meta + {"prepend_scheme": "last"}~pre_tokenizer: Metaspace with this prepend_scheme
 .decoder = null | .pre_tokenizer = meta + {"split": true}~pre_tokenizer: Metaspace with split
+.decoder = null | .pre_tokenizer = meta | .added_tokens[0] += {content: "a", id: 64}~added_tokens: "a": a special character of model.vocab
 .decoder = {"type": "Metaspace"}~decoder: Metaspace
 .decoder = {"type": "WordPiece"}~decoder: WordPiece
 .post_processor = {"type": "BertProcessing"}~post_processor: BertProcessing

@@ -108,6 +108,7 @@ bad_ranks() {
     bad_ranks "sed '5s/^..==/JR==/'" 'line 5: not base64'
     bad_ranks "sed '5s/^/====/'" 'line 5: not base64'
     bad_ranks "sed '5s/^/ /'" 'line 5: not base64'
+    bad_ranks "sed '1s/^/!/'" 'line 1: not base64'
     bad_ranks "sed '300s/^[^ ]*/IQ==/'" 'line 300: rank 299: the same token as rank 0'
     bad_ranks "head -n 200" 'byte 0x'
     bad_ranks "sed '65s/^.*/aGVsbG8= 64/'" 'byte 0x61 has no token'

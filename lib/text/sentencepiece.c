@@ -27,6 +27,7 @@ struct piece {
 
 struct model {
     struct buffer pieces; // struct piece
+    bool has_trainer, has_normalizer;
     uint64_t type;
     bool byte_fallback, space_as_suffix;
     struct wire end_of_text, charsmap;
@@ -46,11 +47,11 @@ static bool is_null(const struct piece *p) { // converters put it in, and the li
 
 // ---- reading ----
 
-bool sentencepiece_recognise(const uint8_t *data, size_t size) {
-    return size > 2 && data[0] == (1 << 3 | WIRE_BYTES) && data[2] == (1 << 3 | WIRE_BYTES);
+static int refuse(const struct piece *p, uint32_t id, const char *cause) {
+    return error_set(ERROR_INPUT, "byte %zu: pieces[%u] %s", p->offset, id, cause);
 }
 
-static int check_piece(const struct model *m, const struct piece *p, uint32_t id) {
+static int check_piece(const struct piece *p, uint32_t id) {
     const char *cause = NULL;
     if (p->size == 0)
         cause = "is empty";
@@ -58,11 +59,11 @@ static int check_piece(const struct model *m, const struct piece *p, uint32_t id
         cause = "is longer than 7999 bytes";
     else if (!json_is_utf8((const char *)p->bytes, p->size))
         cause = "is not UTF-8";
-    else if (memchr(p->bytes, 0, p->size) && !(is_null(p) && (p->type == UNUSED || m->byte_fallback)))
+    else if (memchr(p->bytes, 0, p->size) && !is_null(p))
         cause = "holds a NUL";
     else if (!isfinite(p->score))
         cause = "has a score that is not finite";
-    return cause ? error_set(ERROR_INPUT, "byte %zu: pieces[%u] %s", p->offset, id, cause) : OK;
+    return cause ? refuse(p, id, cause) : OK;
 }
 
 static int read_piece(struct model *m, struct wire w) {
@@ -85,6 +86,8 @@ static int read_piece(struct model *m, struct wire w) {
     p.bytes = w.file + text.at;
     p.size = text.end - text.at;
     p.type = (enum piece_type)type;
+    if (code == OK)
+        code = check_piece(&p, piece_count(m));
     return code == OK ? buffer_append(&m->pieces, &p, sizeof p) : code;
 }
 
@@ -148,29 +151,23 @@ static int read_model(struct model *m, const uint8_t *data, size_t size) {
         if (f.number != 1 && f.number != 2 && f.number != 3 && f.number != 5)
             continue;
         code = wire_bytes(&f, "model", &inside);
+        m->has_trainer |= f.number == 2;
+        m->has_normalizer |= f.number == 3;
         if (code == OK)
             code = f.number == 1   ? read_piece(m, inside)
                    : f.number == 2 ? read_trainer(m, inside)
                    : f.number == 3 ? read_normalizer(m, inside)
                                    : read_denormalizer(inside);
     }
-    if (code == OK && piece_count(m) == 0)
-        code = error_set(ERROR_INPUT, "byte %zu: no pieces", size);
-    return code;
+    // A message has no end of its own: one that was cut off between two fields is known by what it lacks.
+    const char *lacks = piece_count(m) == 0  ? "pieces"
+                        : !m->has_trainer    ? "trainer_spec"
+                        : !m->has_normalizer ? "normalizer_spec"
+                                             : NULL;
+    return code == OK && lacks ? error_set(ERROR_INPUT, "byte %zu: the end, and no %s", size, lacks) : code;
 }
 
 // ---- the vocabulary ----
-
-// <0x41>, in capitals: the byte, or -1.
-static int byte_of(const struct piece *p) {
-    char name[7];
-    for (int byte = 0; p->size == 6 && byte < BYTES; byte++) {
-        snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
-        if (memcmp(p->bytes, name, 6) == 0)
-            return byte;
-    }
-    return -1;
-}
 
 static int add_special(struct vocabulary *v, const struct model *m, const struct piece *p) {
     static const char end_of_text[] = "</s>";
@@ -189,7 +186,7 @@ static int add_special(struct vocabulary *v, const struct model *m, const struct
 }
 
 static int add_byte(struct vocabulary *v, const struct model *m, const struct piece *p) {
-    int byte = byte_of(p);
+    int byte = byte_of_name(p->bytes, p->size);
     if (byte < 0 || !m->byte_fallback)
         return error_set(ERROR_INPUT, "byte %zu: pieces[%u] is of type BYTE, and %s", p->offset, v->size,
                          byte < 0 ? "not named <0x00> .. <0xFF>" : "trainer_spec.byte_fallback is false");
@@ -197,10 +194,9 @@ static int add_byte(struct vocabulary *v, const struct model *m, const struct pi
 }
 
 static int add_piece(struct vocabulary *v, struct model *m, struct piece *p) {
-    int code = check_piece(m, p, v->size);
-    if (code != OK)
-        return code;
     if (is_null(p)) {
+        if (p->type != UNUSED && !m->byte_fallback)
+            return refuse(p, v->size, "holds a NUL");
         p->type = UNUSED;
         return vocabulary_add_piece(v, "", 0, -1);
     }
@@ -214,6 +210,8 @@ static int add_piece(struct vocabulary *v, struct model *m, struct piece *p) {
         return add_special(v, m, p);
     if (p->type == BYTE)
         return add_byte(v, m, p);
+    if (m->byte_fallback && byte_of_name(p->bytes, p->size) >= 0)
+        return refuse(p, v->size, "is named like a byte and not of type BYTE");
     return vocabulary_add_piece(v, (const char *)p->bytes, p->size, -1);
 }
 

@@ -7,14 +7,10 @@
 #ifndef TACIT_TEXT_SENTENCEPIECE_H
 #define TACIT_TEXT_SENTENCEPIECE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct vocabulary;
-
-// Whether a file may be one: it begins with a piece.
-bool sentencepiece_recognise(const uint8_t *data, size_t size);
 
 // Fill a fresh vocabulary, which the caller seals. ERROR_INPUT with the byte's offset and the field: a damaged
 // file, and by name what is not implemented (word and character models, white space as a suffix, a denormalizer).

@@ -29,6 +29,15 @@ int code_point_to_byte(uint32_t code_point) {
     return code_point > ALPHABET_LAST ? -1 : n <= 0x20 ? n : n < 67 ? n - 33 + 0x7f : 0xad;
 }
 
+int byte_of_name(const void *piece, size_t size) {
+    static const char digits[] = "0123456789ABCDEF";
+    const char *name = piece;
+    if (size != 6 || memcmp(name, "<0x", 3) != 0 || name[5] != '>')
+        return -1;
+    const char *high = memchr(digits, name[3], 16), *low = memchr(digits, name[4], 16);
+    return high && low ? (int)(high - digits) << 4 | (int)(low - digits) : -1;
+}
+
 void bytes_in_alphabet_order(uint8_t order[BYTES]) {
     int n = 0;
     for (int printable = 1; printable >= 0; printable--)

@@ -1,6 +1,7 @@
 // tokenizer.json, as Hugging Face tokenizers 0.23 reads it: the tokens and the merges.
 #include "base/error.h"
 #include "base/json.h"
+#include "text/symbols.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -160,13 +161,8 @@ static int add_ordinary(struct reading *r, const char *text) {
         int code = parse_piece(r, text, &r->left);
         return code == OK ? vocabulary_add_token(v, r->left.data, r->left.size) : code;
     }
-    static const char digits[] = "0123456789ABCDEF";
-    const char *high, *low;
-    int byte = -1;
-    if (v->scheme.byte_fallback && strlen(text) == 6 && memcmp(text, "<0x", 3) == 0 && text[5] == '>' &&
-        (high = strchr(digits, text[3])) && (low = strchr(digits, text[4])))
-        byte = (int)(high - digits) << 4 | (int)(low - digits);
-    return vocabulary_add_piece(v, text, strlen(text), byte);
+    size_t size = strlen(text);
+    return vocabulary_add_piece(v, text, size, v->scheme.byte_fallback ? byte_of_name(text, size) : -1);
 }
 
 static int add_added(struct reading *r, const struct named *named) {
@@ -185,13 +181,19 @@ static int add_added(struct reading *r, const struct named *named) {
         code = json_get_boolean(named->added, flags[i].key, false, flags[i].value);
     if (code != OK)
         return error_prefix(code, "added_tokens: \"%.64s\"", named->text);
+    uint32_t character;
+    size_t size = strlen(named->text);
+    if (added.special && added.in_model && v->scheme.symbols == SYMBOLS_CHARACTERS &&
+        read_character((const uint8_t *)named->text, size, &character) == size)
+        return error_set(ERROR_INPUT, "added_tokens: \"%s\": a special character of model.vocab is not supported",
+                         named->text); // it would be found in any text
     // Listed as the model could never come to it: it is found as added alone.
     if (!added.special && v->scheme.symbols == SYMBOLS_BYTES && !in_alphabet(named->text))
         added.in_model = false;
     code = vocabulary_add_added(v, &added);
     if (code != OK || (!added.special && added.in_model))
         return code == OK ? add_ordinary(r, named->text) : code;
-    return vocabulary_add_token(v, (const uint8_t *)named->text, added.special ? 0 : strlen(named->text));
+    return vocabulary_add_token(v, (const uint8_t *)named->text, added.special ? 0 : size);
 }
 
 static int read_tokens(struct reading *r) {

@@ -24,6 +24,8 @@ static enum format find_format(const uint8_t *data, size_t size) {
 static int read_file(struct vocabulary *v, const struct buffer *file, const char *path,
                      const struct vocabulary_options *options) {
     enum format format = find_format(file->data, file->size);
+    if (options->pattern && format == FORMAT_UNKNOWN)
+        format = FORMAT_TIKTOKEN; // whose reader names the place that is wrong
     if (options->pattern && format != FORMAT_TIKTOKEN)
         return error_set(ERROR_USAGE,
                          "a pattern is for rank files of tiktoken; this file says itself how to split");

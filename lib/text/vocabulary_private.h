@@ -108,7 +108,7 @@ struct vocabulary {
     struct buffer charsmap; // NORMALIZE_SENTENCEPIECE: the file's compiled character map, maybe empty
     // SentencePiece's: symbols found in the text before anything else, values are ids; what the normalizer copies.
     struct trie user_defined;
-    uint8_t plain[128];            // ASCII characters that no rule touches where ASCII or the end follows
+    uint8_t plain[128]; // ASCII characters that no rule touches where ASCII or the end follows
     // made by vocabulary_seal:
     struct unigram_model *unigram;      // MODEL_UNIGRAM
     struct character_table *characters; // SYMBOLS_CHARACTERS
@@ -187,8 +187,8 @@ uint32_t vocabulary_find(const struct vocabulary *v, const uint8_t *piece, size_
 // There any two neighbours that make a token together may merge. In every text a token comes about by the one pair
 // of neighbours that its own piece, standing alone, ends in: until it is there nothing merges across its borders,
 // and within them the same merges come in the same order. So one pair a token says it all; a token whose piece
-// does not come to two symbols has none. rank: by id, no_id: takes no part. The pieces are indexed by then. The merges'
-// ranks are new numbers in the order of the old ones.
+// does not come to two symbols has none. rank: by id, no_id: takes no part. The pieces are indexed by then. The
+// merges' ranks are new numbers in the order of the old ones.
 int vocabulary_merge_ranked(struct vocabulary *v, const uint32_t *rank);
 
 // Index bytes, pieces and merges, see whether words may be cut at U+2581 (PATTERN_NONE becomes
@@ -212,6 +212,8 @@ int vocabulary_read_tiktoken(struct vocabulary *v, const uint8_t *data, size_t s
 // GPT-2's byte alphabet: the 188 printable bytes of Latin-1 stand for themselves, the others for U+0100 upward.
 uint32_t byte_to_code_point(uint8_t byte);
 int code_point_to_byte(uint32_t code_point); // -1: not in the alphabet
+// The byte that a piece stands for by its name, <0x00> .. <0xFF> in capitals; -1: none.
+int byte_of_name(const void *piece, size_t size);
 // The 256 bytes in the order of their code points: the order of GPT-2's first 256 ids.
 void bytes_in_alphabet_order(uint8_t order[BYTES]);
 

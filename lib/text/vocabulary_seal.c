@@ -11,10 +11,16 @@
 
 // ---- indexes ----
 
-int vocabulary_reserve_pieces(struct vocabulary *v, uint64_t count) {
+// At most half of them are taken.
+static uint64_t slots_for(uint64_t count) {
     uint64_t slots = 16;
     while (slots < 2 * count)
         slots *= 2;
+    return slots;
+}
+
+int vocabulary_reserve_pieces(struct vocabulary *v, uint64_t count) {
+    uint64_t slots = slots_for(count);
     free(v->pieces_by_hash);
     v->pieces_by_hash = memory_new(slots, sizeof *v->pieces_by_hash);
     v->piece_mask = slots - 1;
@@ -84,9 +90,7 @@ static int check_bytes(const struct vocabulary *v) {
 }
 
 int vocabulary_reserve_pairs(struct vocabulary *v, uint64_t count) {
-    uint64_t slots = 16;
-    while (slots < 2 * count)
-        slots *= 2;
+    uint64_t slots = slots_for(count);
     free(v->pairs);
     v->pairs = memory_new(slots, sizeof *v->pairs);
     if (!v->pairs)
@@ -116,6 +120,44 @@ static int index_pairs(struct vocabulary *v) {
         else if (same)
             code = error_set(ERROR_INPUT, "merge %u: the same pair as merge %u", i, same->rank);
     }
+    return code;
+}
+
+// ---- texts ----
+
+static int compare_texts(const void *a, const void *b) {
+    const struct added *const *x = a, *const *y = b;
+    int order = strcmp((*x)->text, (*y)->text);
+    return order != 0 ? order : ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
+}
+
+// The piece that a tokenizer.json would spell like an added token. In SYMBOLS_BYTES: where the alphabet is ASCII,
+// as in the names that readers without spellings know.
+static uint32_t find_spelled(const struct vocabulary *v, const char *text) {
+    for (const char *c = text; *c && v->scheme.symbols == SYMBOLS_BYTES; c++)
+        if (*c < '!' || *c > '~')
+            return no_id;
+    return vocabulary_find(v, (const uint8_t *)text, strlen(text));
+}
+
+// A text is one token's: by it tokenizer.json and the libraries know them apart.
+static int check_added(const struct vocabulary *v) {
+    uint32_t n = vocabulary_added_count(v);
+    const struct added **order = memory_new(n, sizeof *order);
+    int code = order ? OK : ERROR_SYSTEM;
+    for (uint32_t i = 0; i < n && code == OK; i++)
+        order[i] = &vocabulary_added(v)[i];
+    if (code == OK)
+        qsort(order, n, sizeof *order, compare_texts);
+    for (uint32_t i = 0; i < n && code == OK; i++) {
+        const struct added *a = order[i];
+        bool twice = i + 1 < n && strcmp(a->text, order[i + 1]->text) == 0;
+        uint32_t same = twice ? order[i + 1]->id : find_spelled(v, a->text);
+        if (same != no_id && same != a->id)
+            code = error_set(ERROR_INPUT, "tokens %u and %u are both \"%.64s\"", a->id < same ? a->id : same,
+                             a->id < same ? same : a->id, a->text);
+    }
+    free(order);
     return code;
 }
 
@@ -257,6 +299,8 @@ static int compute_digest(struct vocabulary *v) {
 
 int vocabulary_seal(struct vocabulary *v) {
     int code = v->pieces_by_hash ? OK : vocabulary_index_pieces(v);
+    if (code == OK)
+        code = check_added(v);
     if (code == OK) {
         vocabulary_index_bytes(v);
         code = check_bytes(v);

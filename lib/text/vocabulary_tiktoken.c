@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { SPECIALS_MOST = 5 };
+enum { SPECIALS_MOST = 5, LINE_LEAST = 7 }; // "IQ== 0\n"
 
 // What tiktoken knows by name, for the files do not say it.
 static const struct encoding {
@@ -167,7 +167,7 @@ static int read_lines(struct vocabulary *v, const uint8_t *data, size_t size, co
     uint64_t lines = 1;
     for (const uint8_t *line = data; (line = end_of_line(line, end)) < end; line++)
         lines++;
-    int code = vocabulary_reserve_pieces(v, lines);
+    int code = vocabulary_reserve_pieces(v, lines < size / LINE_LEAST ? lines : size / LINE_LEAST + 1);
     uint64_t number = 1;
     for (const uint8_t *line = data, *stop; line < end && code == OK;
          line = stop < end ? stop + 1 : end, number++) {

@@ -167,8 +167,10 @@ static void put_map_in(struct buffer *b, uint32_t spec, const void *map, size_t 
     buffer_release(&inside);
 }
 
-static struct buffer start(void) { // <unk> a b ab
+static struct buffer start(void) { // <unk> a b ab, and the specs' defaults
     struct buffer b = {0};
+    put_bytes(&b, 2, "", 0);
+    put_bytes(&b, 3, "", 0);
     put_piece(&b, "<unk>", 0, 2);
     put_piece(&b, "a", -1, 1);
     put_piece(&b, "b", -2, 1);
@@ -193,7 +195,7 @@ static void refused_models(void) {
     CHECK(v->scheme.model == MODEL_UNIGRAM);
     vocabulary_free(v);
     put_flag_in(&b, 2, 3, 3);
-    check_refused(&b, "byte 55: trainer_spec.model_type: WORD is not implemented");
+    check_refused(&b, "byte 59: trainer_spec.model_type: WORD is not implemented");
     b = start();
     put_flag_in(&b, 2, 3, 4);
     check_refused(&b, "trainer_spec.model_type: CHAR is not implemented");
@@ -213,11 +215,17 @@ static void refused_models(void) {
     put_flag_in(&b, 3, 2, 1);
     check_refused(&b, "normalizer_spec.precompiled_charsmap: wire type 0, should be 2");
     b = (struct buffer){0};
-    put_piece(&b, "a", 0, 1);
-    check_refused(&b, "none is of type UNKNOWN");
-    b = (struct buffer){0};
     put_flag_in(&b, 2, 35, 1);
-    check_refused(&b, "no pieces");
+    check_refused(&b, "byte 5: the end, and no pieces");
+    put_piece(&b, "a", 0, 1);
+    check_refused(&b, "byte 12: the end, and no trainer_spec");
+    put_piece(&b, "a", 0, 1);
+    put_flag_in(&b, 2, 35, 0);
+    check_refused(&b, "byte 17: the end, and no normalizer_spec");
+    put_piece(&b, "a", 0, 1);
+    put_flag_in(&b, 2, 35, 0);
+    put_flag_in(&b, 3, 3, 1);
+    check_refused(&b, "none is of type UNKNOWN");
 }
 
 static void refused_pieces(void) {
@@ -239,14 +247,20 @@ static void refused_pieces(void) {
         {"<0x41>", 6, 0, 6, "pieces[4] is of type BYTE, and trainer_spec.byte_fallback is false"},
         {"<0x4a>", 6, 0, 6, "pieces[4] is of type BYTE, and not named <0x00> .. <0xFF>"},
         {"ab", 2, 0, 1, "tokens 3 and 4 are the same"},
+        {"ab", 2, 0, 3, "tokens 3 and 4 are both \"ab\""},
+        {"<unk>", 5, 0, 3, "tokens 0 and 4 are both \"<unk>\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buffer b = start();
         put_piece_of(&b, cases[i].text, cases[i].size, cases[i].score, cases[i].type);
         check_refused(&b, cases[i].message);
     }
-    char *text = calloc(1, 8001);
     struct buffer b = start();
+    put_piece(&b, "<0x41>", 0, 1);
+    put_flag_in(&b, 2, 35, 1);
+    check_refused(&b, "pieces[4] is named like a byte and not of type BYTE");
+    char *text = calloc(1, 8001);
+    b = start();
     put_piece(&b, memset(text, 'a', 8000), 0, 1);
     check_refused(&b, "pieces[4] is longer than 7999 bytes");
     free(text);
@@ -258,14 +272,14 @@ static void refused_wires(void) {
         size_t size;
         const char *message;
     } cases[] = {
-        {"\x0a", 1, "byte 54: model: cut off within a number"},
-        {"\x0a\x05zz", 4, "byte 53: model: field 1 of 5 bytes, and 2 are left"},
-        {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, "byte 54: model: a number of more than 64 bits"},
+        {"\x0a", 1, "byte 58: model: cut off within a number"},
+        {"\x0a\x05zz", 4, "byte 57: model: field 1 of 5 bytes, and 2 are left"},
+        {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, "byte 58: model: a number of more than 64 bits"},
         {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "field 1 of 18446744073709551615 bytes"},
-        {"\x0b", 1, "byte 53: model: field 1 of wire type 3 is not implemented"},
-        {"\x02", 1, "byte 53: model: no field has number 0"},
-        {"\x08\x01", 2, "byte 53: model: wire type 0, should be 2"},
-        {"\x0a\x02\x15z", 4, "byte 56: pieces: cut off within a number"},
+        {"\x0b", 1, "byte 57: model: field 1 of wire type 3 is not implemented"},
+        {"\x02", 1, "byte 57: model: no field has number 0"},
+        {"\x08\x01", 2, "byte 57: model: wire type 0, should be 2"},
+        {"\x0a\x02\x15z", 4, "byte 60: pieces: cut off within a number"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buffer b = start();

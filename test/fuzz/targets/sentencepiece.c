@@ -1,11 +1,11 @@
 // SentencePiece's models. An odd first byte puts the pieces of the 256 bytes in front of the rest, and
 // byte_fallback behind it: no model of less than 3 KB has them otherwise. What is accepted encodes any text to ids
-// whose pieces are the normalized text, and to the same ids where words are not told apart.
-#include "../support.h"
+// whose pieces are the normalized text, and to the same ids where words are not told apart; and it comes back
+// equal from its tokenizer.json, where it has one.
+#include "../vocabularies.h"
 
 #include "text/normalize.h"
 #include "text/sentencepiece.h"
-#include "text/vocabulary_private.h"
 
 enum { TEXT_MOST = 300 };
 
@@ -14,6 +14,7 @@ static void make_file(const uint8_t *data, size_t size, struct buffer *file) {
     for (int b = 0; b < BYTES && bytes; b++) // piece 1 = "<0x..>", type 3 = BYTE
         REQUIRE(buffer_append_format(file, "\n\n\n\x06<0x%02X>\x18\x06", (unsigned)b) == OK);
     REQUIRE(buffer_append(file, data + (size > 0), size - (size > 0)) == OK);
+    REQUIRE(buffer_append(file, "\x12\x00\x1a\x00", 4) == OK); // trainer_spec 2, normalizer_spec 3
     if (bytes)
         REQUIRE(buffer_append(file, "\x12\x03\x98\x02\x01", 5) == OK); // trainer_spec 2 { byte_fallback 35: true }
 }
@@ -47,10 +48,26 @@ static void check_pieces(const struct vocabulary *v, const uint8_t *text, size_t
     buffer_release(&normalized);
 }
 
+static void check_saved(const struct vocabulary *v) {
+    struct buffer text = {0};
+    struct vocabulary *again;
+    int code = vocabulary_json(v, &text);
+    REQUIRE(code == OK || code == ERROR_INPUT);
+    if (code == OK) {
+        REQUIRE(vocabulary_new(&again) == OK);
+        REQUIRE(vocabulary_read_json(again, text.data, text.size) == OK);
+        REQUIRE(vocabulary_seal(again) == OK);
+        fuzz_same_vocabulary(v, again);
+        vocabulary_free(again);
+    }
+    buffer_release(&text);
+}
+
 static void use(struct vocabulary *v, const uint8_t *text, size_t size) {
     struct buffer ids = {0}, again = {0};
     encode(v, text, size, &ids);
     check_pieces(v, text, size, &ids);
+    check_saved(v);
     v->scheme.pattern = PATTERN_NONE;
     encode(v, text, size, &again);
     REQUIRE(again.size == ids.size && (ids.size == 0 || memcmp(again.data, ids.data, ids.size) == 0));
@@ -61,6 +78,7 @@ static void use(struct vocabulary *v, const uint8_t *text, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct buffer file = {0};
     struct vocabulary *v;
+    fuzz_json();
     make_file(data, size, &file);
     uint8_t *copy = fuzz_copy(file.data, file.size);
     REQUIRE(vocabulary_new(&v) == OK);
