@@ -73,6 +73,8 @@ void vocabulary_free(struct vocabulary *v) {
     added_matcher_free(v->matcher);
     added_matcher_free(v->normalized_matcher);
     free(v->pairs);
+    free(v->pair_bits);
+    free(v->piece_bits);
     free(v->pieces_by_hash);
     free(v);
 }

@@ -83,6 +83,17 @@ struct added {
     bool in_model; // the model knows it too: listed in model.vocab (GPT-2 lists its special one, we do not)
 };
 
+// Before a slot of a table is looked at, a bit by hash says whether it may be worth it. In text that is no
+// language most pairs are no merge and most words no token; while the slots are megabytes, the bits, FILTER_BITS a
+// slot, stay near the processor.
+enum { FILTER_BITS = 4 };
+static inline uint64_t *filter_word(uint64_t *bits, uint64_t slot_mask, uint64_t hash) {
+    return &bits[hash >> 32 & slot_mask / (64 / FILTER_BITS)];
+}
+static inline uint64_t filter_bit(uint64_t hash) {
+    return UINT64_C(1) << (hash >> 58);
+}
+
 // Merges by pair: open addressing, a power of two of slots, at most half full.
 struct pair_slot {
     uint64_t pair; // left << 32 | right; UINT64_MAX: free
@@ -120,8 +131,10 @@ struct vocabulary {
     struct buffer unused_ids;
     struct pair_slot *pairs;
     uint64_t pair_mask;
+    uint64_t *pair_bits;
     uint32_t *pieces_by_hash; // id + 1, 0: free; open addressing, a power of two of slots
     uint64_t piece_mask;
+    uint64_t *piece_bits;
     // The token of each byte, maybe no_id: in SYMBOLS_BYTES only for the 13 bytes that UTF-8 never has (GPT-NeoX
     // lacks them), in SYMBOLS_CHARACTERS all are there with byte_fallback, else none.
     uint32_t byte_id[BYTES];
@@ -138,8 +151,10 @@ static inline uint64_t pair_hash(uint64_t pair) {
 
 // The merge of a pair, or NULL.
 static inline const struct pair_slot *vocabulary_pair(const struct vocabulary *v, uint32_t left, uint32_t right) {
-    uint64_t pair = pair_key(left, right);
-    for (uint64_t i = pair_hash(pair) & v->pair_mask;; i = (i + 1) & v->pair_mask) {
+    uint64_t pair = pair_key(left, right), hash = pair_hash(pair);
+    if (!(*filter_word(v->pair_bits, v->pair_mask, hash) & filter_bit(hash)))
+        return NULL;
+    for (uint64_t i = hash & v->pair_mask;; i = (i + 1) & v->pair_mask) {
         if (v->pairs[i].pair == pair)
             return &v->pairs[i];
         if (v->pairs[i].pair == UINT64_MAX)

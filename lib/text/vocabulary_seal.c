@@ -22,15 +22,16 @@ static uint64_t slots_for(uint64_t count) {
 int vocabulary_reserve_pieces(struct vocabulary *v, uint64_t count) {
     uint64_t slots = slots_for(count);
     free(v->pieces_by_hash);
+    free(v->piece_bits);
     v->pieces_by_hash = memory_new(slots, sizeof *v->pieces_by_hash);
+    v->piece_bits = memory_new(slots * FILTER_BITS / 64, sizeof *v->piece_bits);
     v->piece_mask = slots - 1;
-    return v->pieces_by_hash ? OK : ERROR_SYSTEM;
+    return v->pieces_by_hash && v->piece_bits ? OK : ERROR_SYSTEM;
 }
 
 // The slot of a piece: 0 where it is not there.
-static uint32_t *find_slot(const struct vocabulary *v, const uint8_t *piece, size_t size) {
-    uint64_t i = XXH3_64bits(piece, size) & v->piece_mask;
-    for (;; i = (i + 1) & v->piece_mask) {
+static uint32_t *find_slot(const struct vocabulary *v, const uint8_t *piece, size_t size, uint64_t hash) {
+    for (uint64_t i = hash & v->piece_mask;; i = (i + 1) & v->piece_mask) {
         uint32_t found = v->pieces_by_hash[i];
         size_t other_size;
         const uint8_t *other = found ? vocabulary_piece(v, found - 1, &other_size) : NULL;
@@ -42,10 +43,12 @@ static uint32_t *find_slot(const struct vocabulary *v, const uint8_t *piece, siz
 uint32_t vocabulary_insert_piece(struct vocabulary *v, uint32_t id) {
     size_t size;
     const uint8_t *piece = vocabulary_piece(v, id, &size);
-    uint32_t *slot = find_slot(v, piece, size);
+    uint64_t hash = XXH3_64bits(piece, size);
+    uint32_t *slot = find_slot(v, piece, size, hash);
     if (*slot)
         return *slot - 1;
     *slot = id + 1;
+    *filter_word(v->piece_bits, v->piece_mask, hash) |= filter_bit(hash);
     return no_id;
 }
 
@@ -63,7 +66,10 @@ int vocabulary_index_pieces(struct vocabulary *v) {
 }
 
 uint32_t vocabulary_find(const struct vocabulary *v, const uint8_t *piece, size_t size) {
-    uint32_t *slot = find_slot(v, piece, size);
+    uint64_t hash = XXH3_64bits(piece, size);
+    if (!(*filter_word(v->piece_bits, v->piece_mask, hash) & filter_bit(hash)))
+        return no_id;
+    uint32_t *slot = find_slot(v, piece, size, hash);
     return *slot ? *slot - 1 : no_id;
 }
 
@@ -92,8 +98,10 @@ static int check_bytes(const struct vocabulary *v) {
 int vocabulary_reserve_pairs(struct vocabulary *v, uint64_t count) {
     uint64_t slots = slots_for(count);
     free(v->pairs);
+    free(v->pair_bits);
     v->pairs = memory_new(slots, sizeof *v->pairs);
-    if (!v->pairs)
+    v->pair_bits = memory_new(slots * FILTER_BITS / 64, sizeof *v->pair_bits);
+    if (!v->pairs || !v->pair_bits)
         return ERROR_SYSTEM;
     memset(v->pairs, 0xff, slots * sizeof *v->pairs);
     v->pair_mask = slots - 1;
@@ -101,11 +109,12 @@ int vocabulary_reserve_pairs(struct vocabulary *v, uint64_t count) {
 }
 
 struct pair_slot *vocabulary_insert_pair(struct vocabulary *v, const struct merge *merge) {
-    uint64_t pair = pair_key(merge->left, merge->right), i = pair_hash(pair) & v->pair_mask;
+    uint64_t pair = pair_key(merge->left, merge->right), hash = pair_hash(pair), i = hash & v->pair_mask;
     for (; v->pairs[i].pair != UINT64_MAX; i = (i + 1) & v->pair_mask)
         if (v->pairs[i].pair == pair)
             return &v->pairs[i];
     v->pairs[i] = (struct pair_slot){pair, merge->rank, merge->result};
+    *filter_word(v->pair_bits, v->pair_mask, hash) |= filter_bit(hash);
     return NULL;
 }
 
