@@ -263,54 +263,42 @@ static size_t whole_text(struct text t, size_t begin) {
     return t.size;
 }
 
-static INLINE size_t split_by(size_t (*word_end)(struct text, size_t), struct text t, size_t begin, size_t *ends,
-                              size_t room) {
-    size_t n = 0;
-    for (; n < room && begin < t.size; begin = ends[n++])
-        ends[n] = word_end(t, begin);
-    return n;
+static size_t (*const word_ends[])(struct text, size_t) = {
+    [PATTERN_NONE] = whole_text,
+    [PATTERN_GPT2] = gpt2_word,
+    [PATTERN_STARCODER2] = starcoder2_word,
+    [PATTERN_CL100K] = cl100k_word,
+    [PATTERN_LLAMA3] = llama3_word,
+    [PATTERN_QWEN2] = qwen2_word,
+    [PATTERN_O200K] = o200k_word,
+    [PATTERN_META_SPACE] = meta_space_word,
+};
+
+// Whether so much of a window is ASCII that it may tell something.
+static bool is_ascii(const uint8_t text[sizeof(uint64_t)]) {
+    uint64_t eight;
+    memcpy(&eight, text, sizeof eight);
+    return (eight & 0x8080808080808080u) == 0;
 }
 
-// The same, ASCII by windows; word by word where these tell nothing.
-static INLINE size_t split_windows_by(enum text_pattern pattern, size_t (*word_end)(struct text, size_t),
-                                      struct text t, size_t begin, size_t *ends, size_t room) {
+// ASCII by windows, the rest and what these do not tell word by word.
+size_t split_words(enum text_pattern pattern, const uint8_t *bytes, size_t size, size_t begin, size_t *ends,
+                   size_t room) {
+    struct text t = {bytes, size};
+    const bool by_windows = pattern != PATTERN_NONE && pattern != PATTERN_META_SPACE;
     size_t n = 0;
-    while (n < room && begin < t.size) {
+    while (n < room && begin < size) {
         bool whole = false;
         uint64_t starts = 0;
-        if (t.size - begin >= WINDOW && t.bytes[begin] < 0x80 && t.bytes[begin + 1] < 0x80)
-            starts = window_starts(pattern, t.bytes + begin, &whole);
+        if (by_windows && size - begin >= WINDOW && is_ascii(bytes + begin))
+            starts = window_starts(pattern, bytes + begin, &whole);
         const size_t window = begin;
         for (; starts && n < room; starts &= starts - 1)
             ends[n++] = begin = window + (size_t)__builtin_ctzll(starts);
         if (n < room && (!whole || begin == window))
-            ends[n] = word_end(t, begin), begin = ends[n++];
+            ends[n] = word_ends[pattern](t, begin), begin = ends[n++];
     }
     return n;
-}
-
-size_t split_words(enum text_pattern pattern, const uint8_t *bytes, size_t size, size_t begin, size_t *ends,
-                   size_t room) {
-    struct text t = {bytes, size};
-    switch (pattern) {
-    case PATTERN_NONE:
-        return split_by(whole_text, t, begin, ends, room);
-    case PATTERN_GPT2:
-        return split_windows_by(pattern, gpt2_word, t, begin, ends, room);
-    case PATTERN_STARCODER2:
-        return split_windows_by(pattern, starcoder2_word, t, begin, ends, room);
-    case PATTERN_CL100K:
-        return split_windows_by(pattern, cl100k_word, t, begin, ends, room);
-    case PATTERN_LLAMA3:
-        return split_windows_by(pattern, llama3_word, t, begin, ends, room);
-    case PATTERN_QWEN2:
-        return split_windows_by(pattern, qwen2_word, t, begin, ends, room);
-    case PATTERN_O200K:
-        return split_windows_by(pattern, o200k_word, t, begin, ends, room);
-    case PATTERN_META_SPACE:
-        return split_by(meta_space_word, t, begin, ends, room);
-    }
-    return 0;
 }
 
 enum text_class character_class(uint32_t c) {
