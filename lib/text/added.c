@@ -1,7 +1,7 @@
 #include "text/added.h"
 #include "base/error.h"
 #include "text/normalize.h"
-#include "text/symbols.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 #include "text/word_characters.h"
 
@@ -117,7 +117,7 @@ static bool is_word_character(uint32_t c) {
 static uint32_t character_before(const struct added_search *s, size_t at, size_t *begin) {
     uint32_t c;
     for (size_t size = at < 4 ? at : 4; size > 0; size--)
-        if (read_character(s->text + at - size, size, &c) == size) {
+        if (utf8_character(s->text + at - size, size, &c) == size) {
             *begin = at - size;
             return c;
         }
@@ -127,7 +127,7 @@ static uint32_t character_before(const struct added_search *s, size_t at, size_t
 
 static uint32_t character_behind(const struct added_search *s, size_t at, size_t *end) {
     uint32_t c;
-    size_t size = read_character(s->text + at, s->size - at, &c);
+    size_t size = utf8_character(s->text + at, s->size - at, &c);
     *end = at + (size > 0 ? size : 1);
     return size > 0 ? c : UINT32_MAX;
 }

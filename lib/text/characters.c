@@ -150,12 +150,3 @@ void alphabet_release(struct alphabet *a) {
     free(a->codes);
     *a = (struct alphabet){0};
 }
-
-uint32_t character_encode(uint32_t c, uint8_t bytes[4]) {
-    uint32_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (uint32_t i = size; i-- > 1; c >>= 6)
-        bytes[i] = (uint8_t)(0x80 | (c & 0x3f));
-    bytes[0] = (uint8_t)(leads[size] | c);
-    return size;
-}

@@ -30,7 +30,4 @@ struct alphabet {
 int alphabet_choose(struct alphabet *a, const struct word_counts *words, double coverage);
 void alphabet_release(struct alphabet *a);
 
-// UTF-8 of a code point; how many bytes.
-uint32_t character_encode(uint32_t code, uint8_t bytes[4]);
-
 #endif

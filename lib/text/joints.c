@@ -1,6 +1,6 @@
 #include "text/joints.h"
 #include "base/error.h"
-#include "text/symbols.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -103,9 +103,9 @@ size_t joints_cut(const struct joints *j, struct joint_cache *cache, const uint8
     if (!j->sides)
         return size;
     uint32_t c;
-    size_t left = begin, left_size = read_character(word + begin, size - begin, &c);
+    size_t left = begin, left_size = utf8_character(word + begin, size - begin, &c);
     for (size_t at = begin + (left_size > 0 ? left_size : 1); at < size;) {
-        size_t length = read_character(word + at, size - at, &c);
+        size_t length = utf8_character(word + at, size - at, &c);
         if (length == 3 && left_size > 0 && left_size < 4) {
             uint64_t both = number_of(word + left, left_size) << 24 | number_of(word + at, length);
             uint64_t *entry = &cache->entries[pair_hash(both) >> 8 & (JOINTS_LATELY - 1)];

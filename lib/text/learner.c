@@ -95,7 +95,7 @@ static int check_token(const struct learner *l, const uint8_t *piece, size_t siz
         for (; k < size && *at; k++) {
             uint32_t c = l->options.characters ? piece[k] : byte_to_code_point(piece[k]);
             uint8_t text[4] = {piece[k]};
-            uint32_t n = l->options.characters ? 1 : character_encode(c, text);
+            uint32_t n = l->options.characters ? 1 : utf8_write(c, text);
             if (strncmp((const char *)at, (const char *)text, n) != 0)
                 break;
             at += n;
@@ -139,7 +139,7 @@ static int add_characters(const struct learner *l, struct vocabulary *v) {
     int code = OK;
     for (uint32_t i = 0; i < l->alphabet.count && code == OK; i++) {
         uint8_t bytes[4];
-        uint32_t size = character_encode(l->alphabet.codes[i], bytes);
+        uint32_t size = utf8_write(l->alphabet.codes[i], bytes);
         code = add_token(l, v, bytes, size, -1);
     }
     return code;

@@ -41,26 +41,10 @@ static uint32_t read_character(const uint8_t *text, size_t size, size_t at, size
 }
 
 static size_t write_character(uint32_t c, uint8_t to[4]) {
-    if (c < 0x80 || c >= MALFORMED) {
-        to[0] = (uint8_t)(c < 0x80 ? c : c - MALFORMED);
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (uint8_t)(0xc0 | c >> 6);
-        to[1] = (uint8_t)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (uint8_t)(0xe0 | c >> 12);
-        to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        to[2] = (uint8_t)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    to[0] = (uint8_t)(0xf0 | c >> 18);
-    to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-    to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-    to[3] = (uint8_t)(0x80 | (c & 0x3f));
-    return 4;
+    if (c < MALFORMED)
+        return utf8_write(c, to);
+    to[0] = (uint8_t)(c - MALFORMED);
+    return 1;
 }
 
 // ---- a segment: code points in a buffer ----

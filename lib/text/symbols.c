@@ -1,5 +1,6 @@
 #include "text/symbols.h"
 #include "base/error.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -16,25 +17,6 @@ void character_table_free(struct character_table *table) {
     free(table);
 }
 
-size_t read_character(const uint8_t *t, size_t left, uint32_t *code_point) {
-    *code_point = left > 0 ? t[0] : 0;
-    if (left == 0 || t[0] < 0x80)
-        return left > 0;
-    size_t size = t[0] >= 0xf0 ? 4 : t[0] >= 0xe0 ? 3 : 2;
-    if (t[0] < 0xc2 || t[0] > 0xf4 || left < size)
-        return 0;
-    uint32_t c = t[0] & (0xffu >> (size + 1));
-    for (size_t i = 1; i < size; i++) {
-        if ((t[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (t[i] & 0x3f);
-    }
-    if ((size == 3 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) || (size == 4 && (c < 0x10000 || c > 0x10ffff)))
-        return 0;
-    *code_point = c;
-    return size;
-}
-
 int character_table_new(struct character_table **out, const struct vocabulary *v) {
     struct character_table *table = *out = memory_new(1, sizeof *table);
     if (!table)
@@ -43,7 +25,7 @@ int character_table_new(struct character_table **out, const struct vocabulary *v
         size_t size;
         uint32_t c;
         const uint8_t *piece = vocabulary_piece(v, id, &size);
-        if (size == 0 || size > 4 || read_character(piece, size, &c) != size ||
+        if (size == 0 || size > 4 || utf8_character(piece, size, &c) != size ||
             vocabulary_find(v, piece, size) != id)
             continue;
         uint32_t **page = &table->pages[c / PAGE];
@@ -77,7 +59,7 @@ static size_t character_symbols(const struct vocabulary *v, const uint8_t *word,
             symbols[n++] = id;
             continue;
         }
-        length = read_character(word + i, size - i, &c);
+        length = utf8_character(word + i, size - i, &c);
         if (length > 0 && table->pages[c / PAGE])
             id = table->pages[c / PAGE][c % PAGE];
         length += length == 0;

@@ -7,10 +7,6 @@
 
 struct vocabulary;
 
-// The bytes of the character at a text's beginning, and its code point; 0: malformed (Unicode table 3-7), or no
-// text.
-size_t read_character(const uint8_t *text, size_t size, uint32_t *code_point);
-
 // The tokens of single characters by code point (SYMBOLS_CHARACTERS): pages of 256, NULL where none has a token.
 struct character_table;
 int character_table_new(struct character_table **table, const struct vocabulary *v); // the pieces are indexed

@@ -1,4 +1,4 @@
-// Reading UTF-8, inlined where text is read character by character.
+// UTF-8, inlined where text is read character by character.
 #ifndef TACIT_TEXT_UTF8_H
 #define TACIT_TEXT_UTF8_H
 
@@ -36,6 +36,30 @@ static inline __attribute__((always_inline)) bool utf8_read(const uint8_t *text,
     *c |= s[3] & 0x3f;
     *next = at + 4;
     return true;
+}
+
+// The bytes of the character at a text's beginning, and its code point; 0: malformed, or no text.
+static inline size_t utf8_character(const uint8_t *text, size_t left, uint32_t *c) {
+    size_t size;
+    *c = left > 0 ? text[0] : 0;
+    if (*c < 0x80)
+        return left > 0;
+    return utf8_read(text, left, 0, c, &size) ? size : 0;
+}
+
+// The bytes of a character of well-formed UTF-8, by the first.
+static inline size_t utf8_size(uint8_t first) {
+    return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+// UTF-8 of a code point; how many bytes.
+static inline uint32_t utf8_write(uint32_t c, uint8_t bytes[4]) {
+    static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    uint32_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (uint32_t i = size; i-- > 1; c >>= 6)
+        bytes[i] = (uint8_t)(0x80 | (c & 0x3f));
+    bytes[0] = (uint8_t)(leads[size] | c);
+    return size;
 }
 
 #endif

@@ -1,7 +1,7 @@
 // tokenizer.json, as Hugging Face tokenizers 0.23 reads it: the tokens and the merges.
 #include "base/error.h"
 #include "base/json.h"
-#include "text/symbols.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -184,7 +184,7 @@ static int add_added(struct reading *r, const struct named *named) {
     uint32_t character;
     size_t size = strlen(named->text);
     if (added.special && added.in_model && v->scheme.symbols == SYMBOLS_CHARACTERS &&
-        read_character((const uint8_t *)named->text, size, &character) == size)
+        utf8_character((const uint8_t *)named->text, size, &character) == size)
         return error_set(ERROR_INPUT, "added_tokens: \"%s\": a special character of model.vocab is not supported",
                          named->text); // it would be found in any text
     // Listed as the model could never come to it: it is found as added alone.

@@ -1,6 +1,7 @@
 // Merges from ranked tokens. Every token's piece is merged on its own, the shorter ones first, with the merges
 // that these have; where two symbols are left, they are its merge. A token is made in O(n log n) of its size.
 #include "base/error.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -55,10 +56,6 @@ static uint64_t pop(struct ranking *r) {
     return top;
 }
 
-static size_t character_size(uint8_t first) { // of well-formed UTF-8
-    return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
-
 static int take_symbols(struct ranking *r, const uint8_t *piece, size_t size) {
     const struct vocabulary *v = r->vocabulary;
     buffer_clear(&r->symbols);
@@ -66,7 +63,7 @@ static int take_symbols(struct ranking *r, const uint8_t *piece, size_t size) {
     int code = OK;
     uint32_t count = 0;
     for (size_t i = 0, n; i < size && code == OK; i += n, count++) {
-        n = v->scheme.symbols == SYMBOLS_BYTES ? 1 : character_size(piece[i]);
+        n = v->scheme.symbols == SYMBOLS_BYTES ? 1 : utf8_size(piece[i]);
         n = n < size - i ? n : size - i;
         struct symbol symbol = {vocabulary_find(v, piece + i, n), count - 1, count + 1};
         if (symbol.id == no_id)

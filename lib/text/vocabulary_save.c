@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>
@@ -32,9 +33,8 @@ static int append_token(struct buffer *b, const struct vocabulary *v, uint32_t i
     struct buffer text = {0};
     int code = OK;
     for (size_t i = 0; i < size && code == OK; i++) {
-        uint32_t c = byte_to_code_point(piece[i]);
-        char utf8[] = {(char)(c < 0x80 ? c : 0xc0 | c >> 6), (char)(0x80 | (c & 0x3f))};
-        code = buffer_append(&text, utf8, c < 0x80 ? 1 : 2);
+        uint8_t bytes[4];
+        code = buffer_append(&text, bytes, utf8_write(byte_to_code_point(piece[i]), bytes));
     }
     if (code == OK)
         code = append_quoted(b, (const char *)text.data, text.size);
