@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/byte_vector.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MOST = 64 };
+enum { DEPTH_MOST = 64, UTF8_BLOCK = 64 };
 
 // jansson reports memory that is out as a fault of the text, or drops what it had no room for. So its allocations
 // go through here: after one that failed all do, and what was made meanwhile is no value and no text.
@@ -97,22 +98,79 @@ char *json_canonical(const json_t *value) {
     return json_text(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
 }
 
+// The bytes of the well-formed character at `p`, or 0 (Unicode Standard, table 3-7: no overlong forms, no
+// surrogates, nothing above U+10FFFF).
+static size_t character_size(const uint8_t *p, size_t left) {
+    if (*p < 0x80)
+        return 1;
+    size_t n = *p < 0xc2 || *p > 0xf4 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+    if (n == 0 || left < n)
+        return 0;
+    uint8_t low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+    uint8_t most = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > most)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if (p[i] >> 6 != 2)
+            return 0;
+    return n;
+}
+
+size_t json_utf8_open(const char *text, size_t size) {
+    static const uint8_t least[] = {0, 0xc0, 0xe0, 0xf0}; // the first byte of one that has as many and goes on
+    const uint8_t *end = (const uint8_t *)text + size;
+    for (size_t i = 1; i <= 3 && i <= size; i++)
+        if (end[-(ptrdiff_t)i] >= 0xc0)
+            return end[-(ptrdiff_t)i] >= least[i] ? i : 0;
+    return 0;
+}
+
+// Which of the bytes at `p` cannot be where they are behind the three bytes before them.
+static inline byte_vector wrong_bytes(const uint8_t *p) {
+    byte_vector c = byte_vector_load(p), one = byte_vector_load(p - 1), two = byte_vector_load(p - 2),
+                three = byte_vector_load(p - 3);
+    byte_vector due = (byte_vector)(one >= 0xc0) | (byte_vector)(two >= 0xe0) | (byte_vector)(three >= 0xf0);
+    byte_vector wrong = due ^ (byte_vector)((c & 0xc0) == 0x80);
+    wrong |= (byte_vector)((c & 0xfe) == 0xc0) | (byte_vector)(c > 0xf4);
+    wrong |= ((byte_vector)(one == 0xe0) & (byte_vector)(c < 0xa0)) |
+             ((byte_vector)(one == 0xed) & (byte_vector)(c > 0x9f)) |
+             ((byte_vector)(one == 0xf0) & (byte_vector)(c < 0x90)) |
+             ((byte_vector)(one == 0xf4) & (byte_vector)(c > 0x8f));
+    return wrong;
+}
+
+// Go on over many bytes at once, from the end of a character with three bytes before it to the end of another;
+// false where they are wrong.
+static bool skip_blocks(const uint8_t **at, const uint8_t *end) {
+    const uint8_t *p = *at;
+    byte_vector wrong = {0};
+    for (; end - p >= UTF8_BLOCK; p += UTF8_BLOCK) {
+        byte_vector any = {0};
+        for (int i = 0; i < UTF8_BLOCK; i += BYTE_VECTOR)
+            any |= byte_vector_load(p + i);
+        if (byte_vector_bits(any) == 0 && p[-1] < 0xc0 && p[-2] < 0xe0 && p[-3] < 0xf0)
+            continue;
+        for (int i = 0; i < UTF8_BLOCK; i += BYTE_VECTOR)
+            wrong |= wrong_bytes(p + i);
+    }
+    *at = p - json_utf8_open((const char *)p - 3, 3);
+    return byte_vector_bits(wrong) == 0;
+}
+
 bool json_is_utf8(const char *text, size_t size) {
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    const uint8_t *p = (const uint8_t *)text, *end = p + size;
+    const uint8_t *begin = (const uint8_t *)text, *p = begin, *end = p + size;
+    bool blocks = true;
     while (p < end) {
-        int more = *p < 0x80 ? 0 : *p >> 5 == 6 ? 1 : *p >> 4 == 14 ? 2 : *p >> 3 == 30 ? 3 : -1;
-        if (more < 0 || end - p <= more)
-            return false;
-        uint32_t value = more == 0 ? *p : *p & (0x3fu >> more);
-        for (int i = 1; i <= more; i++) {
-            if (p[i] >> 6 != 2)
+        if (blocks && end - p >= UTF8_BLOCK && p - begin >= 3) {
+            if (!skip_blocks(&p, end))
                 return false;
-            value = value << 6 | (p[i] & 0x3f);
+            blocks = false; // what is left is short
+            continue;
         }
-        if (value < least[more] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
+        size_t n = character_size(p, (size_t)(end - p));
+        if (n == 0)
             return false;
-        p += more + 1;
+        p += n;
     }
     return true;
 }

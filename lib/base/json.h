@@ -21,6 +21,8 @@ char *json_text(const json_t *value, size_t flags) __attribute__((warn_unused_re
 
 // Whether jansson takes the bytes for a string: well-formed UTF-8.
 bool json_is_utf8(const char *text, size_t size);
+// How many bytes at the end are the beginning of a character that is not complete.
+size_t json_utf8_open(const char *text, size_t size);
 
 // Members of an object, with their type checked: ERROR_INPUT `key 'x': ...` where absent (and `required`) or
 // of another type or out of [low, high]. An absent optional member leaves *out as it was. Strings are borrowed.

@@ -1,12 +1,9 @@
 // Shifted left, a mask tells of each byte what the one before it is, and to the right, the one behind it. A sum
 // carries a bit through a run of ones to its end.
 #include "text/split_window.h"
-
-#include <string.h>
+#include "base/byte_vector.h"
 
 #define INLINE inline __attribute__((always_inline))
-
-typedef uint8_t vector __attribute__((vector_size(16)));
 
 // gap: ' ', blank: white space but newlines.
 struct window {
@@ -14,34 +11,20 @@ struct window {
     int ascii; // how many bytes before one that is not
 };
 
-// The highest bit of every byte.
-static INLINE uint64_t highest_bits(vector v) {
-#ifdef __SSE2__
-    typedef char signed_vector __attribute__((vector_size(16)));
-    return (uint64_t)__builtin_ia32_pmovmskb128((signed_vector)v);
-#else
-    uint64_t bits = 0;
-    for (int i = 0; i < (int)sizeof v; i++)
-        bits |= (uint64_t)(v[i] >> 7) << i;
-    return bits;
-#endif
-}
-
 static INLINE struct window window_read(const uint8_t *text) {
     struct window w = {0};
     uint64_t beyond = 0;
-    for (int i = 0; i < WINDOW; i += (int)sizeof(vector)) {
-        vector v;
-        memcpy(&v, text + i, sizeof v);
-        w.letter |= highest_bits((vector)((v | 0x20) - 'a' < 26)) << i;
-        w.upper |= highest_bits((vector)(v - 'A' < 26)) << i;
-        w.number |= highest_bits((vector)(v - '0' < 10)) << i;
-        w.space |= highest_bits((vector)(v - '\t' < 5) | (vector)(v == ' ')) << i;
-        w.newline |= highest_bits((vector)(v == '\n') | (vector)(v == '\r')) << i;
-        w.gap |= highest_bits((vector)(v == ' ')) << i;
-        w.quote |= highest_bits((vector)(v == '\'')) << i;
-        w.slash |= highest_bits((vector)(v == '/')) << i;
-        beyond |= highest_bits(v) << i;
+    for (int i = 0; i < WINDOW; i += BYTE_VECTOR) {
+        byte_vector v = byte_vector_load(text + i);
+        w.letter |= byte_vector_bits((byte_vector)((v | 0x20) - 'a' < 26)) << i;
+        w.upper |= byte_vector_bits((byte_vector)(v - 'A' < 26)) << i;
+        w.number |= byte_vector_bits((byte_vector)(v - '0' < 10)) << i;
+        w.space |= byte_vector_bits((byte_vector)(v - '\t' < 5) | (byte_vector)(v == ' ')) << i;
+        w.newline |= byte_vector_bits((byte_vector)(v == '\n') | (byte_vector)(v == '\r')) << i;
+        w.gap |= byte_vector_bits((byte_vector)(v == ' ')) << i;
+        w.quote |= byte_vector_bits((byte_vector)(v == '\'')) << i;
+        w.slash |= byte_vector_bits((byte_vector)(v == '/')) << i;
+        beyond |= byte_vector_bits(v) << i;
     }
     w.blank = w.space & ~w.newline;
     w.rest = ~(w.letter | w.number | w.space);

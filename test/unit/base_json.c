@@ -36,6 +36,27 @@ static void know_utf8(void) {
         CHECK(json_is_utf8(cases[i].text, strlen(cases[i].text)) == cases[i].valid);
         json_decref(value);
     }
+    // Anywhere in a long text, of which many bytes are looked at at once; and in one that is cut there.
+    static const char *const fillings[] = {"a", "\xd1\x8f", "\xe6\xb3\xa2", "\xf0\x9f\x98\x80", "a\xc3\xa4"};
+    for (size_t f = 0; f < sizeof fillings / sizeof *fillings; f++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            for (size_t at = 0; at < 200; at++) {
+                char text[512] = "";
+                while (strlen(text) < at)
+                    strcat(text, fillings[f]);
+                strcat(text, cases[i].text);
+                size_t size = strlen(text);
+                while (strlen(text) < 300)
+                    strcat(text, fillings[f]);
+                CHECK(json_is_utf8(text, strlen(text)) == cases[i].valid);
+                CHECK(json_is_utf8(text, size) == cases[i].valid);
+            }
+    CHECK_EQUAL_INT(json_utf8_open("abc", 3), 0);
+    CHECK_EQUAL_INT(json_utf8_open("\xd1\x8f", 2), 0);
+    CHECK_EQUAL_INT(json_utf8_open("\xd1", 1), 1);
+    CHECK_EQUAL_INT(json_utf8_open("a\xe6\xb3", 3), 2);
+    CHECK_EQUAL_INT(json_utf8_open("\xf0\x9f\x98", 3), 3);
+    CHECK_EQUAL_INT(json_utf8_open("\xf0\x9f\x98\x80", 4), 0);
 }
 
 static void refuse_bad_text(void) {
