@@ -63,7 +63,7 @@ static int gather(struct json_line *r, const struct json_fields *o, const struct
         if (before)
             code = buffer_append(&r->text, o->join, o->join_size);
         if (code == OK)
-            code = json_unescape(&r->text, &members[i]);
+            code = json_unescape(&r->text, members[i].begin, members[i].size);
         before = true;
     }
     *document = (struct document){.text = r->text.data, .size = r->text.size};

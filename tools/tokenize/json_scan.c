@@ -1,10 +1,14 @@
 #include "tokenize/json_scan.h"
+#include "base/byte_vector.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "text/utf8.h"
 
 #include <string.h>
 
 // Less than jansson takes: what has more goes there.
 enum { DEPTH_MOST = 16, NAMES_MOST = 64, DIGITS_MOST = 17, EXPONENT_DIGITS = 2 };
+enum { ESCAPE_MOST = 12 }; // bytes
 
 struct name {
     const uint8_t *begin;
@@ -34,29 +38,18 @@ static bool skip(struct scan *s, uint8_t byte) {
 
 // ---- strings ----
 
-// Whether one of 8 bytes is below 0x20, above 0x7f, a quote or a backslash: Hacker's Delight's test for a zero
-// byte.
-static bool is_special(uint64_t bytes) {
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    uint64_t quote = bytes ^ ones * '"', slash = bytes ^ ones * '\\';
-    return ((bytes | (bytes - ones * 0x20) | (quote - ones) | (slash - ones)) & high) != 0;
-}
-
-// One character above 0x7f, as json_is_utf8() takes it: its bytes, or 0.
-static size_t character_size(const uint8_t *p, size_t left) {
-    if (*p < 0xc2 || *p > 0xf4)
-        return 0;
-    size_t n = *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-    if (left < n)
-        return 0;
-    uint8_t low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;  // not longer than need be,
-    uint8_t most = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf; // no surrogate, at most U+10FFFF
-    if (p[1] < low || p[1] > most)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if (p[i] >> 6 != 2)
-            return 0;
-    return n;
+// The first quote, backslash or control character at or behind `p`; `end`: there is none.
+static const uint8_t *find_special(const uint8_t *p, const uint8_t *end) {
+    for (; end - p >= BYTE_VECTOR; p += BYTE_VECTOR) {
+        byte_vector v = byte_vector_load(p);
+        uint64_t bits =
+            byte_vector_bits((byte_vector)(v == '"') | (byte_vector)(v == '\\') | (byte_vector)(v < 0x20));
+        if (bits)
+            return p + __builtin_ctzll(bits);
+    }
+    while (p < end && *p >= 0x20 && *p != '"' && *p != '\\')
+        p++;
+    return p;
 }
 
 static int hex_value(uint8_t c) {
@@ -100,71 +93,81 @@ static size_t escape_size(const uint8_t *p, const uint8_t *end) {
         return 0;
     if (p[1] == 'u')
         return read_code_point(p, end, &size) >= 0 ? size : 0;
-    return strchr("\"\\/bfnrt", p[1]) && p[1] ? 2 : 0;
+    return memchr("\"\\/bfnrt", p[1], 8) ? 2 : 0;
 }
 
 // At an opening quote; behind the closing one afterwards.
 static bool scan_string(struct scan *s, struct json_member *string) {
     const uint8_t *p = s->at + 1, *end = s->end;
     *string = (struct json_member){.name = string->name, .begin = p};
-    for (;;) {
-        uint64_t bytes;
-        while (end - p >= 8 && (memcpy(&bytes, p, 8), !is_special(bytes)))
-            p += 8;
-        while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
-            p++;
-        if (p == end || *p < 0x20)
-            return false;
-        if (*p == '"')
-            break;
-        size_t size = *p == '\\' ? escape_size(p, end) : character_size(p, (size_t)(end - p));
+    while ((p = find_special(p, end)) < end && *p == '\\') {
+        size_t size = escape_size(p, end);
         if (size == 0)
             return false;
-        string->escaped = string->escaped || *p == '\\';
+        string->escaped = true;
         p += size;
-        // Text of one script goes on in it.
-        while (p < end && *p >= 0x80) {
-            size = character_size(p, (size_t)(end - p));
-            if (size == 0)
-                return false;
-            p += size;
-        }
     }
+    if (p == end || *p != '"')
+        return false;
     string->size = (size_t)(p - string->begin);
     s->at = p + 1;
     return true;
 }
 
-int json_unescape(struct buffer *out, const struct json_member *member) {
-    static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
-    const uint8_t *p = member->begin, *end = p + member->size;
-    int code = buffer_reserve(out, member->size); // escapes are longer than what they stand for
-    if (code != OK || member->size == 0)
+bool json_scan_part(const uint8_t *text, size_t size, size_t *used, bool *closed) {
+    const uint8_t *p = text, *end = p + size;
+    size_t escape = 1;
+    while (escape > 0 && (p = find_special(p, end)) < end && *p == '\\') {
+        escape = escape_size(p, end);
+        p += escape;
+    }
+    *closed = p < end && *p == '"';
+    if (p == end) // a character may go on
+        p -= json_utf8_open((const char *)text, size);
+    else if (!*closed && (escape > 0 || end - p >= ESCAPE_MOST))
+        return false;
+    *used = (size_t)(p - text);
+    return json_is_utf8((const char *)text, *used);
+}
+
+// Copy up to the next backslash, which `from` and `to` are moved to; `to` has room for a vector more.
+static inline void copy_plain(const uint8_t **from, const uint8_t *end, uint8_t **to) {
+    const uint8_t *p = *from;
+    uint8_t *q = *to;
+    for (; end - p >= BYTE_VECTOR; p += BYTE_VECTOR, q += BYTE_VECTOR) {
+        byte_vector v = byte_vector_load(p);
+        uint64_t bits = byte_vector_bits((byte_vector)(v == '\\'));
+        memcpy(q, &v, sizeof v);
+        if (bits) {
+            *from = p + __builtin_ctzll(bits);
+            *to = q + __builtin_ctzll(bits);
+            return;
+        }
+    }
+    while (p < end && *p != '\\')
+        *q++ = *p++;
+    *from = p;
+    *to = q;
+}
+
+int json_unescape(struct buffer *out, const uint8_t *text, size_t size) {
+    const uint8_t *p = text, *end = p + size;
+    int code = buffer_reserve(out, size + BYTE_VECTOR); // escapes are longer than what they stand for
+    if (code != OK || size == 0)
         return code;
     uint8_t *to = out->data + out->size;
-    while (p < end) {
-        const uint8_t *escape = memchr(p, '\\', (size_t)(end - p));
-        size_t plain = (size_t)((escape ? escape : end) - p), size = 2;
-        memcpy(to, p, plain);
-        to += plain;
-        p += plain;
-        if (!escape)
-            break;
-        if (p[1] != 'u') {
-            const char *named = strchr(names, p[1]);
-            *to++ = named ? (uint8_t)values[named - names] : p[1];
-        } else {
-            uint32_t value = (uint32_t)read_code_point(p, end, &size);
-            if (value < 0x80) {
-                *to++ = (uint8_t)value;
-            } else {
-                int more = value < 0x800 ? 1 : value < 0x10000 ? 2 : 3;
-                *to++ = (uint8_t)((0xff00u >> (more + 1)) | value >> 6 * more);
-                for (int i = more - 1; i >= 0; i--)
-                    *to++ = (uint8_t)(0x80 | (value >> 6 * i & 0x3f));
-            }
-        }
-        p += size;
+    for (copy_plain(&p, end, &to); p < end; copy_plain(&p, end, &to)) {
+        size_t used = 2;
+        if (p[1] == 'u')
+            to += utf8_write((uint32_t)read_code_point(p, end, &used), to);
+        else
+            *to++ = p[1] == 'n'   ? '\n'
+                    : p[1] == 't' ? '\t'
+                    : p[1] == 'r' ? '\r'
+                    : p[1] == 'b' ? '\b'
+                    : p[1] == 'f' ? '\f'
+                                  : p[1];
+        p += used;
     }
     out->size = (size_t)(to - out->data);
     return OK;
@@ -302,6 +305,11 @@ static bool scan_value(struct scan *s) {
     return good;
 }
 
+bool json_scan_scalar(const uint8_t *text, size_t size) {
+    struct scan s = {.at = text, .end = text + size};
+    return scan_value(&s) && s.at == s.end;
+}
+
 bool json_scan(const uint8_t *text, size_t size, struct json_member *members, int count) {
     struct scan s = {.at = text, .end = text + size, .members = members, .member_count = count};
     for (int i = 0; i < count; i++)
@@ -310,5 +318,5 @@ bool json_scan(const uint8_t *text, size_t size, struct json_member *members, in
     if (s.at == s.end || *s.at != '{' || !scan_value(&s))
         return false;
     skip_space(&s);
-    return s.at == s.end;
+    return s.at == s.end && json_is_utf8((const char *)text, size);
 }

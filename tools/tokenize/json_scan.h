@@ -16,7 +16,12 @@ struct json_member {
 
 // One object, and nothing behind it; finds the members of these names, which are strings.
 bool json_scan(const uint8_t *text, size_t size, struct json_member *members, int count);
-// Append the bytes that a scanned string stands for.
-int json_unescape(struct buffer *out, const struct json_member *member);
+// The content of a string as far as it is whole: up to its closing quote, or to a character or an escape that goes
+// on behind `size`. False: it is malformed.
+bool json_scan_part(const uint8_t *text, size_t size, size_t *used, bool *closed);
+// A number, true, false or null, and nothing behind it. As above, false means nothing.
+bool json_scan_scalar(const uint8_t *text, size_t size);
+// Append the bytes that (a part of) a string that was found well-formed stands for.
+int json_unescape(struct buffer *out, const uint8_t *text, size_t size);
 
 #endif

@@ -27,7 +27,7 @@ static void check_member(const json_t *object, const struct json_member *member)
     const json_t *string = json_object_get(object, member->name);
     REQUIRE(json_is_string(string) == (member->begin != NULL));
     REQUIRE(string || !member->begin);
-    if (member->begin && json_unescape(&text, member) == OK) {
+    if (member->begin && json_unescape(&text, member->begin, member->size) == OK) {
         REQUIRE(text.size == json_string_length(string));
         REQUIRE(text.size == 0 || memcmp(text.data, json_string_value(string), text.size) == 0);
     }
