@@ -6,38 +6,45 @@
 // In SentencePiece's scheme the border is a space between two characters. It becomes the U+2581 that starts a
 // word, and a text of its own gets the same one in front.
 #include "text/cutting.h"
+#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 
-enum { CHARACTER_MOST = 3, RULE_MOST = 16 };
+enum { CHARACTER_MOST = 4, RULE_MOST = 16 };
 
 static bool is_alphanumeric(uint8_t c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-// Hiragana, katakana, or an ideograph below U+9000, in front of `p`: three bytes, which no other character ends
-// in.
-static bool is_wide_letter(const uint8_t *p) {
-    if (p[-1] >> 6 != 2 || p[-2] >> 6 != 2)
-        return false;
-    uint32_t c = (p[-3] & 15u) << 12 | (p[-2] & 63u) << 6 | (p[-1] & 63u);
-    return p[-3] >> 4 == 14 &&
-           ((c >= 0x3041 && c <= 0x3096) || (c >= 0x30a1 && c <= 0x30fa) || (c >= 0x5000 && c < 0x9000));
+// Whether a letter or an ASCII digit ends at `p`.
+static bool is_behind_letter(const uint8_t *text, size_t p) {
+    size_t begin = p - 1, next;
+    uint32_t c;
+    if (text[begin] < 0x80)
+        return is_alphanumeric(text[begin]);
+    while (begin > 0 && p - begin < CHARACTER_MOST && text[begin] >> 6 == 2)
+        begin--;
+    return utf8_read(text, p, begin, &c, &next) && next == p && character_class(c) == CLASS_LETTER;
 }
 
 static bool is_border(const uint8_t *text, size_t p, size_t size) {
     uint8_t next = text[p];
-    bool letter = is_alphanumeric(text[p - 1]) || (p >= CHARACTER_MOST && is_wide_letter(text + p));
-    if (!letter)
-        return false;
     if (next < 0x80)
-        return !is_alphanumeric(next) && next != '\'';
-    return size - p >= CHARACTER_MOST && next == 0xe3 && text[p + 1] == 0x80 &&
+        return !is_alphanumeric(next) && next != '\'' && is_behind_letter(text, p);
+    return size - p >= 3 && is_behind_letter(text, p) && next == 0xe3 && text[p + 1] == 0x80 &&
            (text[p + 2] == 0x81 || text[p + 2] == 0x82); // the Japanese comma and full stop
+}
+
+// Whether a character next to a space may be any but white space and U+2581.
+static bool is_word_byte(const uint8_t *text, size_t at, bool before) {
+    if (text[at] < 0x80)
+        return is_alphanumeric(text[at]);
+    return before ? at < 2 || memcmp(text + at - 2, META_SPACE, META_SPACE_SIZE) != 0
+                  : text[at] != (uint8_t)META_SPACE[0];
 }
 
 // A space that alone stands between two characters which the model's character map leaves as they are.
 static bool is_space_border(const struct vocabulary *v, const uint8_t *text, size_t p) {
-    if (text[p] != ' ' || !is_alphanumeric(text[p - 1]) || !is_alphanumeric(text[p + 1]))
+    if (text[p] != ' ' || !is_word_byte(text, p - 1, true) || !is_word_byte(text, p + 1, false))
         return false;
     if (v->scheme.normalizer != NORMALIZE_SENTENCEPIECE || v->charsmap.size == 0)
         return true;
@@ -66,8 +73,6 @@ static bool meets_added(const struct vocabulary *v, const uint8_t *text, size_t 
 // Whether the scheme's words have borders that we know.
 static bool has_borders(const struct vocabulary *v) {
     const struct scheme *s = &v->scheme;
-    if (s->model == MODEL_UNIGRAM) // its sums of scores go on over the whole text
-        return false;
     if (s->pattern == PATTERN_META_SPACE) {
         if (s->normalizer == NORMALIZE_SENTENCEPIECE &&
             (!s->escape_spaces || v->user_defined.units || (s->remove_extra_spaces && !s->dummy_prefix)))
@@ -82,7 +87,7 @@ size_t vocabulary_cut_skip(const struct vocabulary *v) {
     return v->scheme.dummy_prefix;
 }
 
-size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
+size_t vocabulary_cut_in_order(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
     bool spaces = v->scheme.pattern == PATTERN_META_SPACE;
     if (size < 3 || !has_borders(v))
         return 0;
@@ -90,4 +95,12 @@ size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t fr
         if ((spaces ? is_space_border(v, text, p) : is_border(text, p, size)) && !meets_added(v, text, p, size))
             return p;
     return 0;
+}
+
+bool vocabulary_needs_order(const struct vocabulary *v) {
+    return v->scheme.model == MODEL_UNIGRAM;
+}
+
+size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
+    return vocabulary_needs_order(v) ? 0 : vocabulary_cut_in_order(v, text, from, size);
 }

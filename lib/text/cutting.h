@@ -2,6 +2,7 @@
 #ifndef TACIT_TEXT_CUTTING_H
 #define TACIT_TEXT_CUTTING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,5 +15,11 @@ size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t fr
 // So many bytes at the start of every part but the first are not to be encoded: a scheme that puts a space in
 // front of every text does so for them.
 size_t vocabulary_cut_skip(const struct vocabulary *v);
+
+// The same for unigram models, too, whose sums of scores go on over the whole text. Where
+// vocabulary_needs_order(), the parts are to be encoded in order by one encoder, all but the first behind
+// encoder_continue().
+size_t vocabulary_cut_in_order(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size);
+bool vocabulary_needs_order(const struct vocabulary *v);
 
 #endif

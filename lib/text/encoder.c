@@ -11,7 +11,7 @@
 
 struct encoder {
     const struct vocabulary *vocabulary;
-    bool allow_special;
+    bool allow_special, going_on;
     struct words words;      // MODEL_BPE
     struct unigram *unigram; // MODEL_UNIGRAM
     struct buffer normalized;
@@ -46,10 +46,16 @@ void encoder_allow_special(struct encoder *e, bool allowed) {
     e->allow_special = allowed;
 }
 
+void encoder_continue(struct encoder *e) {
+    e->going_on = true;
+}
+
 static int encode_unigram(struct encoder *e, const uint8_t *text, size_t size) {
     size_t ends[WORDS_AT_ONCE], n;
     int code = OK;
-    unigram_begin(e->unigram);
+    if (!e->going_on)
+        unigram_begin(e->unigram);
+    e->going_on = false;
     for (size_t begin = 0; begin < size && code == OK; begin = ends[n - 1]) {
         n = split_words(e->vocabulary->scheme.pattern, text, size, begin, ends, WORDS_AT_ONCE);
         code = unigram_words(e->unigram, text, begin, ends, n, e->ids);
@@ -152,5 +158,6 @@ int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct b
     e->text_end = text + size;
     e->words.count = 0;
     int code = encode_around(e, e->vocabulary->matcher, text, size, true, encode_piece);
+    e->going_on = false;
     return code == OK ? flush(e) : code;
 }

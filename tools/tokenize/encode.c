@@ -39,7 +39,14 @@ static int open_vocabulary(struct encoding *e) {
 }
 
 static size_t find_cut(void *context, const uint8_t *text, size_t from, size_t size) {
-    return vocabulary_cut(context, text, from, size);
+    return vocabulary_cut_in_order(context, text, from, size);
+}
+
+int encoding_make_encoder(const struct encoding *e, struct encoder **encoder) {
+    int code = encoder_new(encoder, e->vocabulary);
+    if (code == OK)
+        encoder_allow_special(*encoder, e->job->allow_special);
+    return code;
 }
 
 static int make_workers(struct encoding *e, int count) {
@@ -50,9 +57,7 @@ static int make_workers(struct encoding *e, int count) {
         e->batch_count = count * PIPELINE_BATCHES;
     for (; e->worker_count < count && code == OK; e->worker_count++) {
         struct worker *w = &e->workers[e->worker_count];
-        code = encoder_new(&w->encoder, e->vocabulary);
-        if (code == OK)
-            encoder_allow_special(w->encoder, e->job->allow_special);
+        code = encoding_make_encoder(e, &w->encoder);
         if (code == OK)
             code = frequency_init(&w->frequency);
     }
@@ -127,6 +132,7 @@ static void release(struct encoding *e) {
     }
     free(e->batches);
     held_release(&e->held);
+    encoder_free(e->in_order);
     digest_set_release(&e->seen);
     pthread_mutex_destroy(&e->mutex);
     vocabulary_free(e->vocabulary);

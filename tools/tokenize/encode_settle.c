@@ -1,5 +1,6 @@
 // The last stage of encoding, in the order of the input: duplicates, long documents, and the way into the packer.
 #include "base/error.h"
+#include "text/cutting.h"
 #include "tokenize/encoding.h"
 
 int held_init(struct held *h) {
@@ -168,8 +169,24 @@ static int settle_held(struct encoding *e, const char *domain) {
     return code;
 }
 
-static int settle_piece(struct encoding *e, const struct batch *b, const struct item *item) {
+// A piece that only its turn has come for.
+static int encode_in_order(struct encoding *e, struct batch *b, struct item *item, const char *domain) {
+    const struct document document = {.text = b->text.data + item->begin, .size = item->size};
+    int code = e->in_order ? OK : encoding_make_encoder(e, &e->in_order);
+    if (code != OK || item->size == 0)
+        return code;
+    if (!item->first)
+        encoder_continue(e->in_order);
+    return encoding_encode(e, e->in_order, b, item, &document, domain);
+}
+
+static int settle_piece(struct encoding *e, struct batch *b, struct item *item) {
     const char *domain = encoding_domain(e, b, item);
+    if (vocabulary_needs_order(e->vocabulary)) {
+        int code = encode_in_order(e, b, item, domain);
+        if (code != OK)
+            return code;
+    }
     const uint32_t *ids = (const uint32_t *)b->ids.data + item->ids;
     bool holds = e->split.count > 0 || e->job->no_duplicates || filter_applies(&e->job->repeats, domain) ||
                  filter_applies(&e->job->frequency, domain);

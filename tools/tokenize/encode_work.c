@@ -19,6 +19,11 @@ bool filter_applies(const struct document_filter *filter, const char *domain) {
     return filter->on && (!filter->domain || strcmp(filter->domain, domain) == 0);
 }
 
+static int name_domain(struct batch *b, struct item *item, const char *domain) {
+    item->domain = b->domains.size + 1;
+    return buffer_append(&b->domains, domain, strlen(domain) + 1);
+}
+
 int encoding_read(void *context, void *batch, bool *got) {
     struct encoding *e = context;
     struct batch *b = batch;
@@ -27,6 +32,7 @@ int encoding_read(void *context, void *batch, bool *got) {
     int code = OK;
     buffer_clear(&b->text);
     buffer_clear(&b->items);
+    buffer_clear(&b->domains);
     *got = false;
     while (b->text.size < BATCH_TEXT) {
         struct item item = {.begin = b->text.size};
@@ -82,10 +88,11 @@ static void judge(struct encoding *e, struct worker *w, struct item *item, const
         item->verdict = FREQUENT;
 }
 
-static int encode(struct encoding *e, struct worker *w, struct batch *b, struct item *item,
-                  const struct document *document, const char *domain) {
+int encoding_encode(struct encoding *e, struct encoder *encoder, struct batch *b, struct item *item,
+                    const struct document *document, const char *domain) {
     size_t skip = item->first ? 0 : vocabulary_cut_skip(e->vocabulary);
-    int code = encoder_encode(w->encoder, document->text + skip, document->size - skip, &b->ids);
+    item->ids = b->ids.size / sizeof(uint32_t);
+    int code = encoder_encode(encoder, document->text + skip, document->size - skip, &b->ids);
     if (code != OK)
         return code;
     const uint32_t *ids = (const uint32_t *)b->ids.data + item->ids;
@@ -107,20 +114,21 @@ static int work_item(struct encoding *e, struct worker *w, struct batch *b, stru
     if (item->json)
         code = json_line_parse(&w->record, &e->job->text.records, document.text, item->size, &document);
     if (code == OK && document.domain) {
-        item->domain = b->domains.size + 1;
-        code = buffer_append(&b->domains, document.domain, strlen(document.domain) + 1);
+        code = name_domain(b, item, document.domain);
     } else if (code != OK) {
         const struct text_source *source = &e->reader.sources.items[item->source];
         return error_prefix(code, "%s: line %" PRIu64, input_name(source->path), item->line);
     }
     item->bytes = document.size;
-    item->ids = b->ids.size / sizeof(uint32_t);
     if (code != OK || document.size == 0)
         return code;
     const char *domain = encoding_domain(e, b, item);
-    if (item->first && item->last)
+    bool whole = item->first && item->last;
+    if (whole)
         judge(e, w, item, &document, domain);
-    return item->verdict == KEPT ? encode(e, w, b, item, &document, domain) : OK;
+    if (item->verdict != KEPT || (!whole && vocabulary_needs_order(e->vocabulary)))
+        return OK;
+    return encoding_encode(e, w->encoder, b, item, &document, domain);
 }
 
 int encoding_work(void *context, void *batch, int thread) {
@@ -130,7 +138,6 @@ int encoding_work(void *context, void *batch, int thread) {
     struct item *items = batch_items(b, &count);
     int code = OK;
     buffer_clear(&b->ids);
-    buffer_clear(&b->domains);
     for (b->done = 0; b->done < count && code == OK; b->done += code == OK)
         code = work_item(e, &e->workers[thread], b, &items[b->done]);
     return code;

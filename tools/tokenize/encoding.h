@@ -72,6 +72,7 @@ struct encoding {
     struct text_totals totals;
     uint64_t dropped[VERDICTS];
     struct held held;
+    struct encoder *in_order; // of pieces, where the vocabulary needs their order; made for the first
     struct digest_set seen;
     pthread_mutex_t mutex; // of `seen`
 };
@@ -83,6 +84,11 @@ static inline struct item *batch_items(const struct batch *b, size_t *count) {
 const char *encoding_domain(const struct encoding *e, const struct batch *b, const struct item *item);
 // Whether a filter looks at documents of this domain.
 bool filter_applies(const struct document_filter *filter, const char *domain);
+
+int encoding_make_encoder(const struct encoding *e, struct encoder **encoder);
+// A document's or piece's ids, into the batch.
+int encoding_encode(struct encoding *e, struct encoder *encoder, struct batch *b, struct item *item,
+                    const struct document *document, const char *domain);
 
 // The stages; `context` is the encoding.
 int encoding_read(void *context, void *batch, bool *got);
