@@ -108,6 +108,70 @@ domains() {
 END
 }
 
+@test "tokenize: a line of JSON of more than a megabyte says what a short one says" {
+    local i lines='{meta: {source: "w\u00e9b", text: 1}, n: [1, {text: 2}, -3.5e-7], title: ("T\"\\\n" * 99), text: .}
+        {title: "x", text: ., meta: {source: ("long" * 9)}, "meta.source": "y"}
+        {text: ., "a\tb": null, meta: {source: "web"}}'
+    awk 'BEGIN { for (i = 0; i < 60000; i++) printf "%d \"\\ %c \xf0\x9f\x98\x80 \xd0\xb6\n", i, 1 + i % 31 }' >text
+    while read -r line; do jq -Rsc "$line" text; done <<<"$lines" >long.jsonl
+    head -n 50 text >few
+    while read -r line; do jq -Rsc "$line" few; done <<<"$lines" >short.jsonl
+    [ "$(wc -c <long.jsonl)" -gt 3145728 ]
+    for how in '' '--field title?,text' '--field text,title? --join -' '--field text,nothing?'; do
+        back $how short.jsonl >got
+        # The same, but for the text itself: of the two it is a line "few" or "text".
+        perl -0777 -pe 'BEGIN { open F, "few"; $t = <F> } s/\Q$t\E/(text)/g' got >expected
+        back $how long.jsonl | perl -0777 -pe 'BEGIN { open F, "text"; $t = <F> } s/\Q$t\E/(text)/g' |
+            assert_same - expected
+        grep -q '(text)' expected
+    done
+    assert_equal "$(domains --domain-field meta.source --length 100000 long.jsonl | tr ' ' '\n' | uniq | tr '\n' ' ')" \
+        "$(domains --domain-field meta.source --length 100000 short.jsonl)"
+    # Blank lines count, and the last needs no end.
+    { head -c 2000000 /dev/zero | tr '\0' ' '; printf '\n'; head -n 1 long.jsonl | head -c -1; } >spaces.jsonl
+    back spaces.jsonl | assert_same - <(cat text; printf '|')
+}
+
+@test "tokenize: what is wrong with a long line of JSON exits 3 with file and line" {
+    head -c 3000000 /dev/zero | tr '\0' x >x
+    while IFS='~' read -r before behind cause; do
+        { printf '{"text": "fine", "d": "e"}\n\n%s' "$before"; cat x; printf '%b\n{"text": 1}\n' "$behind"; } >bad.jsonl
+        for n in 1 3; do
+            run tokenize --threads $n -t "$tokenizer" --length 8 --domain-field d bad.jsonl -o out.tok
+            assert_exit 3
+            assert_line "tokenize: bad.jsonl: line 3: $cause"
+            assert_absent out.tok
+        done
+        # What is taken for wrong is wrong for a short line, too.
+        { printf '%s' "$before"; head -c 100 x; printf '%b\n' "$behind"; } >bad.jsonl
+        run tokenize -t "$tokenizer" --length 8 --domain-field d bad.jsonl -o out.tok
+        assert_exit 3
+    done <<'END'
+{"text": "~~byte 3000011: the line ends too early
+{"text": "~"~byte 3000012: the line ends too early
+{"text": "~", "d": "e"~
+{"text": "~", "d": "e"} {}~byte 
+{"text": "~", "d": "e"}}~byte 
+{"text": "~", "d": "e",}~byte 
+{"text": "~", "d": "e", "d": "f"}~byte 
+{"text": "~", "d": "e", "z": [1, 2.]}~byte 
+{"text": "~", "d": "e", "z": 99999999999999999999}~byte 
+{"text": "~", "d": "e", "z": nul}~byte 
+{"text": "~\\ud800", "d": "e"}~byte 
+{"text": "~\\q", "d": "e"}~byte 
+{"text": "~\xc3", "d": "e"}~byte 
+{"text": "~\001", "d": "e"}~byte 
+{"text": "~", "d": "e", "a\\u0000": 1}~byte 
+{"text": "~", "d": 1}~key 'd': not a string
+{"text": "~", "d": "a\\u0000"}~key 'd': not a string without NUL
+{"text": "~"}~key 'd': missing
+{"texts": "~", "d": "e"}~key 'text': missing
+{"text": null, "y": "~", "d": "e"}~key 'text': not a string
+["~"]~not a JSON object
+"~"~
+END
+}
+
 @test "tokenize: folders are walked in byte order of their paths, hidden files left out" {
     mkdir -p 'd/a' d/a-b d/.hidden d/B/deep
     printf 1 >d/B/deep/x

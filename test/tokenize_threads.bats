@@ -42,7 +42,16 @@ same() {
 
 @test "threads: a document in pieces has the ids of the whole" {
     local d=$BATS_FILE_TMPDIR
-    # The whole, as one line of JSON, is never cut; the same text as a file is.
+    # The whole, as one line of JSON below 1 MB, is not cut; the same text as a file is.
+    head -c 1000000 "$d/long" > part
+    for options in "-t $tokenizer" "-t $golden/sentencepiece/unigram.model" "-t $golden/sentencepiece/llama.model"; do
+        jq -Rsc '{text: .}' < part > whole.jsonl
+        tokenize -q $options --length 512 whole.jsonl -o whole.tok
+        tokenize -q $options --length 512 part -o pieces.tok
+        assert_same whole.tok pieces.tok
+        tokenize -q $options --length 512 --dedup exact --threads 3 - < part | assert_same - pieces.tok
+    done
+    # As a longer line it is cut, too.
     jq -Rsc '{text: .}' < "$d/long" > whole.jsonl
     tokenize -q -t "$tokenizer" --length 512 whole.jsonl -o whole.tok
     tokenize -q -t "$tokenizer" --length 512 "$d/long" -o pieces.tok
@@ -79,6 +88,18 @@ same() {
     bash -c "ulimit -d 98304; tokenize -q --threads 2 -t '$tokenizer' --length 512 big -o out.tok"
     bash -c "ulimit -d 98304; tokenize -q --threads 2 -t '$tokenizer' --length 512 --dedup exact --filter repeats \
         --split a=0.5,b=0.5 big -o 'out.%s.tok'"
+}
+
+@test "threads: memory does not grow with one line of JSON" {
+    case $build in *-asan) skip "the sanitizer takes memory of its own" ;; esac
+    local i # of 96 MiB of data
+    jq -Rs . < "$BATS_FILE_TMPDIR/long" | head -c -2 | tail -c +2 > body
+    { printf '{"text": "'; for i in $(seq 26); do cat body; done; printf '", "meta": {"source": "web"}}\n'; } > big.jsonl
+    [ "$(stat -c %s big.jsonl)" -gt 100663296 ]
+    bash -c "ulimit -d 98304; tokenize -q --threads 2 -t '$tokenizer' --length 512 --domain-field meta.source \
+        big.jsonl -o out.tok"
+    for i in $(seq 26); do cat "$BATS_FILE_TMPDIR/long"; done |
+        tokenize -q -t "$tokenizer" --length 512 --domain web - | assert_same - out.tok
 }
 
 @test "threads: a pipe that is closed ends the tool as any other" {

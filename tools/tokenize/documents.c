@@ -1,9 +1,12 @@
 #include "tokenize/documents.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "tokenize/byte_source.h"
+#include "tokenize/long_line.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +14,16 @@ enum { READ_FIRST = 1 << 14, READ_MOST = 1 << 18 };
 
 struct documents {
     struct documents_options options;
-    struct byte_source *source;
-    struct buffer window; // read and not yet handed out: from `begin`
-    size_t begin, piece;  // bytes of the latest read, which grow: a small file has a small window
-    size_t searched;      // bytes behind `begin` where no separator starts
-    size_t tried;         // ... and where there is no place to cut
-    bool at_end, over;    // of the input; of the documents
-    bool inside;          // a piece of the document at `begin` was handed out
-    uint64_t line;        // JSON lines: the latest
+    struct byte_source *source; // NULL: of a long line
+    struct long_line *line;     // made for the first
+    struct documents *text;     // of the one that is under way
+    struct buffer window;       // read and not yet handed out: from `begin`
+    size_t begin, piece;        // bytes of the latest read, which grow: a small file has a small window
+    size_t searched;            // bytes behind `begin` where no separator starts
+    size_t tried;               // ... and where there is no place to cut
+    bool at_end, over;          // of the input; of the documents
+    bool inside;                // a piece of the document at `begin` was handed out
+    uint64_t line_number;       // JSON lines: the latest
 };
 
 // ---- names ----
@@ -78,35 +83,48 @@ int separator_parse(const char *option, const char *text, struct buffer *bytes) 
 
 // ---- reading ----
 
-int documents_open(struct documents **out, const char *path, const struct documents_options *options) {
-    *out = NULL;
-    struct documents *d = memory_new(1, sizeof *d);
+// With room in the window; of a long line, where there is one.
+static int make(struct documents **out, const struct documents_options *options, struct long_line *line) {
+    struct documents *d = *out = memory_new(1, sizeof *d);
     if (!d)
         return ERROR_SYSTEM;
     d->options = *options;
-    if (options->by_name && is_json_lines(path))
-        d->options.unit = DOCUMENTS_JSON;
-    if (d->options.unit != DOCUMENTS_SEPARATOR) {
-        d->options.separator = (const uint8_t *)"\n";
-        d->options.separator_size = 1;
+    d->line = line;
+    return buffer_reserve(&d->window, READ_FIRST);
+}
+
+int documents_open(struct documents **out, const char *path, const struct documents_options *options) {
+    struct documents *d;
+    int code = make(&d, options, NULL);
+    if (code == OK) {
+        if (options->by_name && is_json_lines(path))
+            d->options.unit = DOCUMENTS_JSON;
+        if (d->options.unit != DOCUMENTS_SEPARATOR) {
+            d->options.separator = (const uint8_t *)"\n";
+            d->options.separator_size = 1;
+        }
+        if (d->options.long_line == 0)
+            d->options.long_line = DOCUMENTS_LONG_LINE;
+        code = byte_source_open(&d->source, path);
+    } else {
+        error_prefix(code, "%s", input_name(path));
     }
-    if (d->options.unit == DOCUMENTS_JSON)
-        d->options.cut = NULL;
-    int code = byte_source_open(&d->source, path);
-    if (code == OK && (code = buffer_reserve(&d->window, READ_FIRST)) != OK)
-        error_prefix(code, "%s", byte_source_name(d->source));
     if (code != OK) {
         documents_close(d);
-        return code;
+        d = NULL;
     }
     *out = d;
-    return OK;
+    return code;
 }
 
 void documents_close(struct documents *d) {
     if (!d)
         return;
-    byte_source_close(d->source);
+    documents_close(d->text);
+    if (d->source) {
+        byte_source_close(d->source);
+        long_line_free(d->line);
+    }
     buffer_release(&d->window);
     free(d);
 }
@@ -128,11 +146,13 @@ static int read_more(struct documents *d) {
         d->begin = 0;
     }
     d->piece = d->piece == 0 ? READ_FIRST : d->piece < READ_MOST ? 2 * d->piece : READ_MOST;
-    size_t got, want = w->size < d->piece ? d->piece : w->size;
+    size_t got = 0, want = w->size < d->piece ? d->piece : w->size;
     int code = buffer_reserve(w, want);
-    if (code == OK)
+    if (code == OK && !d->source)
+        code = long_line_read(d->line, w->data + w->size, want, &got);
+    else if (code == OK)
         code = byte_source_read(d->source, w->data + w->size, want, &got);
-    else
+    else if (d->source)
         error_prefix(code, "%s", byte_source_name(d->source));
     if (code != OK)
         return code;
@@ -153,7 +173,7 @@ static void take(struct documents *d, struct piece *piece, size_t size, bool las
 // A long document's first part, where it may be cut: not where a separator may have begun.
 static bool take_part(struct documents *d, struct piece *piece) {
     size_t size = d->options.unit == DOCUMENTS_FILE ? d->window.size - d->begin : d->searched;
-    if (!d->options.cut || size < DOCUMENTS_PIECE)
+    if (!d->options.cut || d->options.unit == DOCUMENTS_JSON || size < DOCUMENTS_PIECE)
         return false;
     size_t cut = d->options.cut(d->options.cut_context, d->window.data + d->begin, d->tried, size);
     if (cut > 0)
@@ -161,6 +181,30 @@ static bool take_part(struct documents *d, struct piece *piece) {
     else
         d->tried = size - 2;
     return cut > 0;
+}
+
+// The line at `begin` goes through the long line to its end, and its text is what comes next, unless it is blank.
+static int parse_long_line(struct documents *d) {
+    bool last = false;
+    int code = d->line ? OK : long_line_new(&d->line, d->options.records);
+    if (code != OK)
+        return code;
+    for (long_line_begin(d->line); code == OK && !last;) {
+        const uint8_t *text = d->window.data + d->begin, *end;
+        size_t size = d->window.size - d->begin, used;
+        end = size > d->searched ? memchr(text + d->searched, '\n', size - d->searched) : NULL;
+        last = end || d->at_end;
+        code = long_line_add(d->line, text, end ? (size_t)(end - text) : size, last, &used);
+        if (code != OK)
+            error_prefix(code, "%s: line %" PRIu64, byte_source_name(d->source), d->line_number);
+        d->begin += used + (end != NULL);
+        d->searched = last ? 0 : size - used;
+        if (code == OK && !last)
+            code = read_more(d);
+    }
+    struct documents_options options = {
+        .unit = DOCUMENTS_FILE, .cut = d->options.cut, .cut_context = d->options.cut_context};
+    return code == OK && !long_line_blank(d->line) ? make(&d->text, &options, d->line) : code;
 }
 
 static int next_piece(struct documents *d, struct piece *piece, bool *got) {
@@ -186,6 +230,10 @@ static int next_piece(struct documents *d, struct piece *piece, bool *got) {
         d->searched = size >= n ? size - n + 1 : 0;
         if (take_part(d, piece))
             return OK;
+        if (d->options.unit == DOCUMENTS_JSON && d->options.records && size >= d->options.long_line) {
+            *got = false;
+            return parse_long_line(d);
+        }
         int code = read_more(d);
         if (code != OK)
             return code;
@@ -200,17 +248,32 @@ static bool is_blank(const struct piece *line) {
     return true;
 }
 
-int documents_next(struct documents *d, struct piece *piece, bool *got) {
-    int code;
-    do {
-        code = next_piece(d, piece, got);
-        d->line++;
-    } while (code == OK && *got && d->options.unit == DOCUMENTS_JSON && is_blank(piece));
-    if (code != OK)
-        *got = false;
-    if (*got) {
-        piece->json = d->options.unit == DOCUMENTS_JSON;
-        piece->line = d->line;
+// Of the text of a long line.
+static int next_of_text(struct documents *d, struct piece *piece, bool *got) {
+    int code = next_piece(d->text, piece, got);
+    *got = *got && code == OK;
+    piece->domain = long_line_domain(d->line);
+    if (code == OK && !*got) {
+        documents_close(d->text);
+        d->text = NULL;
     }
+    return code;
+}
+
+int documents_next(struct documents *d, struct piece *piece, bool *got) {
+    const bool json = d->options.unit == DOCUMENTS_JSON;
+    int code = OK;
+    *got = false;
+    while (code == OK && !*got && (d->text || !d->over)) {
+        if (d->text) {
+            code = next_of_text(d, piece, got);
+            continue;
+        }
+        d->line_number++;
+        code = next_piece(d, piece, got);
+        piece->json = json;
+        *got = code == OK && *got && !(json && is_blank(piece));
+    }
+    piece->line = d->line_number;
     return code;
 }

@@ -1,4 +1,5 @@
-// Documents: the text of one input, cut into documents; long ones, where that is wanted, into pieces.
+// Documents: the text of one input, cut into documents; long ones, where that is wanted, into pieces. A long line
+// of JSON is parsed here, piece by piece.
 #ifndef TACIT_TOKENIZE_DOCUMENTS_H
 #define TACIT_TOKENIZE_DOCUMENTS_H
 
@@ -7,6 +8,7 @@
 #include <stdint.h>
 
 struct buffer;
+struct json_fields;
 
 enum documents_unit { DOCUMENTS_FILE, DOCUMENTS_LINE, DOCUMENTS_SEPARATOR, DOCUMENTS_JSON };
 
@@ -18,17 +20,21 @@ struct documents_options {
     // A place to cut a long text, above `from` and below size - 1; 0: none is known. NULL: documents stay whole.
     size_t (*cut)(void *context, const uint8_t *text, size_t from, size_t size);
     void *cut_context;
+    // Of JSON lines, what is wanted of long ones (it must outlive the documents); NULL: they stay whole.
+    const struct json_fields *records;
+    size_t long_line; // how long they are; 0: DOCUMENTS_LONG_LINE
 };
 
-// Without a place to cut there is no bound; a line of JSON is always whole.
-enum { DOCUMENTS_PIECE = 1 << 18 };
+// Without a place to cut there is no bound.
+enum { DOCUMENTS_PIECE = 1 << 18, DOCUMENTS_LONG_LINE = 1 << 20 };
 
 struct piece {
-    const uint8_t *bytes; // as they stand in the input (a JSON line is still to be parsed); until the next call
+    const uint8_t *bytes; // as they stand in the input ; until the next call
     size_t size;
-    bool first, last; // of its document
-    bool json;
-    uint64_t line; // of JSON lines, from 1
+    bool first, last;   // of its document
+    bool json;          // a line that is still to be parsed
+    const char *domain; // of a long line; NULL: not known
+    uint64_t line;      // of JSON lines, from 1
 };
 
 struct documents;

@@ -45,6 +45,8 @@ int encoding_read(void *context, void *batch, bool *got) {
         item.last = piece.last;
         item.json = piece.json;
         code = buffer_append(&b->text, piece.bytes, piece.size);
+        if (code == OK && piece.domain)
+            code = name_domain(b, &item, piece.domain);
         if (code == OK)
             code = buffer_append(&b->items, &item, sizeof item);
         if (code != OK)

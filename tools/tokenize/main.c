@@ -40,6 +40,7 @@ static int parse(struct parsed *p, enum job job, int count, char **operands) {
         .by_name = !option_given(tokenize_options, "documents") && !s->separator,
         .separator = p->separator.data,
         .separator_size = p->separator.size,
+        .records = fields,
     };
     p->text.domain = s->domain ? s->domain : "default";
     p->text.split = s->split;

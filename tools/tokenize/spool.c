@@ -41,14 +41,36 @@ int spool_add(struct spool *s, const void *data, size_t size) {
     return code == OK && s->memory.size > MEMORY_MOST ? write_out(s) : code;
 }
 
+uint64_t spool_size(const struct spool *s) {
+    return s->written + s->memory.size;
+}
+
+int spool_read(const struct spool *s, uint64_t at, void *data, size_t size, size_t *got) {
+    *got = 0;
+    if (at < s->written) {
+        size_t want = s->written - at < size ? (size_t)(s->written - at) : size;
+        int code = input_read_at(s->fd, at, data, want, got);
+        if (code == OK && *got < want)
+            code = error_set(ERROR_SYSTEM, "a scratch file became shorter");
+        if (code != OK)
+            return code;
+    }
+    at += *got;
+    size -= *got;
+    if (size > 0 && at < spool_size(s)) {
+        size_t n = spool_size(s) - at < size ? (size_t)(spool_size(s) - at) : size;
+        memcpy((uint8_t *)data + *got, s->memory.data + (at - s->written), n);
+        *got += n;
+    }
+    return OK;
+}
+
 int spool_each(struct spool *s, int (*take)(void *context, const uint8_t *data, size_t size), void *context) {
     struct buffer piece = {0};
     int code = s->written > 0 ? buffer_reserve(&piece, READ_SIZE) : OK;
     for (uint64_t at = 0; at < s->written && code == OK; at += piece.size) {
         size_t want = s->written - at < READ_SIZE ? (size_t)(s->written - at) : READ_SIZE;
-        code = input_read_at(s->fd, at, piece.data, want, &piece.size);
-        if (code == OK && piece.size < want)
-            code = error_set(ERROR_SYSTEM, "a scratch file became shorter");
+        code = spool_read(s, at, piece.data, want, &piece.size);
         if (code == OK)
             code = take(context, piece.data, piece.size);
     }

@@ -8,7 +8,7 @@
 // The document of a whole piece, and its domain.
 static int open_piece(struct json_line *record, const struct text_job *job, const struct text_source *source,
                       const struct piece *piece, struct document *document, const char **domain) {
-    *document = (struct document){.text = piece->bytes, .size = piece->size};
+    *document = (struct document){.text = piece->bytes, .size = piece->size, .domain = piece->domain};
     int code = piece->json ? json_line_parse(record, &job->records, piece->bytes, piece->size, document) : OK;
     if (code != OK)
         return error_prefix(code, "%s: line %" PRIu64, input_name(source->path), piece->line);

@@ -1,6 +1,6 @@
 // Text inputs: the first byte chooses how the rest is cut into documents (whole, lines, a separator, JSON lines),
 // and long ones into pieces; gzip and zstd are recognised. A line that the fast reader of JSON takes, jansson
-// takes too.
+// takes too, and one that is read piece by piece says what it says as a whole.
 #include "../support.h"
 
 #include "base/error.h"
@@ -9,6 +9,7 @@
 #include "tokenize/documents.h"
 #include "tokenize/json_line.h"
 #include "tokenize/json_scan.h"
+#include "tokenize/long_line.h"
 
 #include <string.h>
 
@@ -45,22 +46,61 @@ static void check_line(const struct piece *line) {
     json_decref(object);
 }
 
+// The text of a long line, in steps of its own.
+static void read_text(struct long_line *line, size_t step, struct buffer *text) {
+    for (size_t got = 1; got > 0 && buffer_reserve(text, step) == OK; text->size += got)
+        if (long_line_read(line, text->data + text->size, step, &got) != OK)
+            break;
+}
+
+// `whole`: what json_line_parse() said.
+static void check_long(const struct piece *piece, const struct json_fields *fields, size_t step, int whole,
+                       const struct document *document) {
+    struct long_line *line;
+    struct buffer text = {0};
+    if (long_line_new(&line, fields) != OK)
+        return;
+    long_line_begin(line);
+    int code = OK;
+    size_t begin = 0, end = 0, used;
+    while (code == OK && end < piece->size) {
+        end = piece->size - end < step ? piece->size : end + step;
+        code = long_line_add(line, piece->bytes + begin, end - begin, end == piece->size, &used);
+        begin += used;
+    }
+    REQUIRE(code == whole);
+    if (code == OK) {
+        REQUIRE(begin == piece->size && !long_line_blank(line));
+        read_text(line, step + 3, &text);
+        REQUIRE(text.size == document->size);
+        REQUIRE(text.size == 0 || memcmp(text.data, document->text, text.size) == 0);
+        const char *domain = long_line_domain(line);
+        REQUIRE((domain != NULL) == (document->domain != NULL));
+        REQUIRE(!domain || strcmp(domain, document->domain) == 0);
+    }
+    buffer_release(&text);
+    long_line_free(line);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0)
         return 0;
+    struct json_fields fields = {0};
     struct documents_options options = {.unit = (enum documents_unit)(data[0] % 4),
                                         .separator = (const uint8_t *)"--",
                                         .separator_size = 2,
-                                        .cut = data[0] & 8 ? cut : NULL};
+                                        .cut = data[0] & 8 ? cut : NULL,
+                                        .records = data[0] & 32 ? &fields : NULL,
+                                        .long_line = 64};
     struct documents *documents;
     struct piece document;
     struct json_line line = {0};
-    struct json_fields fields = {0};
     bool got = true;
     common.quiet = true;
     fuzz_json();
     fuzz_file(data + 1, size - 1);
-    if (json_fields_parse(&fields, data[0] & 16 ? "title?,text" : "text", data[0] & 4 ? "domain" : NULL) != OK)
+    if (json_fields_parse(&fields, data[0] & 16 ? "title?,text,m.s?" : "text", data[0] & 4 ? "domain" : NULL) !=
+        OK)
         return 0;
     int code = documents_open(&documents, "-", &options);
     uint64_t sum = 0, most = fuzz_one_in(64, data, size) ? UINT64_MAX : FEW;
@@ -73,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             struct document parsed;
             check_line(&document);
             code = json_line_parse(&line, &fields, document.bytes, document.size, &parsed);
+            check_long(&document, &fields, 1 + size % 7, code, &parsed);
             if (code == OK && parsed.domain)
                 sum += strlen(parsed.domain);
         }
