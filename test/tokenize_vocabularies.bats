@@ -154,3 +154,40 @@ llama2 2
 gap 700
 END
 }
+
+@test "tokenize: special tokens within the text are text, and with --allow-special their ids" {
+    shape qwen2 >shape.json
+    a=$(jq '.model.vocab["a"]' shape.json) b=$(jq '.model.vocab["b"]' shape.json)
+    printf 'a<|im_start|>b<|endoftext|>' >text
+    tokenize -q -t shape.json --ragged --no-eot text -o d.tok
+    assert_equal "$(view --json d.tok | jq '[.tokens[] | select(. >= 599)] | length')" 0
+    tokenize -t shape.json --decode d.tok | assert_same - text
+    tokenize -q -t shape.json --ragged --no-eot --allow-special text -o d.tok
+    assert_equal "$(view --json d.tok | jq -c .tokens)" "[$a,600,$b,599]"
+    # Back again they are nothing, but for the end of text; or their text.
+    assert_equal "$(tokenize -t shape.json --decode --separator '|' d.tok)" 'ab|'
+    assert_equal "$(tokenize -t shape.json --decode --separator '|' --allow-special d.tok)" 'a<|im_start|>b|'
+    # One that is not special is found either way.
+    printf 'a<tool_call>' >text
+    for how in '' --allow-special; do
+        tokenize -q -t shape.json --ragged --no-eot $how text -o d.tok
+        assert_equal "$(view --json d.tok | jq -c .tokens)" "[$a,601]"
+        tokenize -t shape.json --decode d.tok | assert_same - text
+    done
+}
+
+@test "tokenize: --decode takes off the space that a scheme puts in front of each document" {
+    printf 'one two\0 three\0\0  f\xc3\xb6ur \xf0\x9f\x98\x80' >text
+    for model in llama2 "$golden/sentencepiece/llama.model"; do
+        [ -e "$model" ] || { shape "$model" >shape.json && model=shape.json; }
+        for how in '--length 1' '--length 3' '--length 4096' --ragged '--ragged --no-eot'; do
+            end='\0'
+            [[ $how != *--no-eot ]] || end=''
+            tokenize -q -t "$model" $how --separator '\0' text | tokenize -t "$model" --decode --separator "$end" >back
+            printf "one two$end three$end  f\xc3\xb6ur \xf0\x9f\x98\x80$end" | assert_same back -
+        done
+    done
+    # A sequence that goes on with a document has none to take off.
+    printf 'one two three' >text
+    tokenize -q -t shape.json --length 1 text | tokenize -t shape.json --decode | assert_same - text
+}
