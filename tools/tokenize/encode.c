@@ -1,3 +1,4 @@
+#include "base/background.h"
 #include "base/error.h"
 #include "base/threads.h"
 #include "base/tool.h"
@@ -147,6 +148,7 @@ static void release(struct encoding *e) {
 static int encode(struct encoding *e) {
     struct threads *threads = NULL;
     int code = threads_new(&threads, e->job->threads);
+    background_allow(true); // for one thread that encodes, too, reading and writing go on beside it
     if (code == OK)
         code = make_workers(e, threads_count(threads));
     if (code == OK)

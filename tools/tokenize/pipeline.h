@@ -1,6 +1,7 @@
-// A pipeline over batches: they are read one after the other, worked on by any number of threads at a time, and
+// A pipeline over batches: they are read one after the other, worked on by as many threads as there are, and
 // settled one after the other in the order of reading. Every thread does whatever is due next, so one thread needs
-// no other, and what is settled does not depend on their number.
+// no other, and what is settled does not depend on their number. Where background_new() gives one, there is a
+// thread more than work on batches, so that reading and settling keep none of them from it.
 #ifndef TACIT_TOKENIZE_PIPELINE_H
 #define TACIT_TOKENIZE_PIPELINE_H
 
@@ -12,11 +13,11 @@ struct pipeline {
     void *context;
     // Fill a batch; *got = false: there was nothing more. What an error leaves in the batch is still settled.
     int (*read)(void *context, void *batch, bool *got);
-    int (*work)(void *context, void *batch, int thread); // thread: whose scratch memory is free
+    int (*work)(void *context, void *batch, int worker); // worker: whose scratch memory is free
     int (*settle)(void *context, void *batch);
 };
 
-enum { PIPELINE_BATCHES = 3 }; // for each thread: one to be read, one in work, one done
+enum { PIPELINE_BATCHES = 3 }; // for each worker: one to be read, one in work, one done
 
 // Run it to the end over `count` batches (at least one), which are used over and over. The first error in the
 // order of reading ends it, and is returned with its message.
