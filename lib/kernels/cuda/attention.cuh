@@ -12,9 +12,7 @@
 #define TACIT_KERNELS_CUDA_ATTENTION_CUH
 
 #include "cuda.cuh"
-#include "ptx.cuh"
-
-#include <math.h>
+#include "softmax.cuh"
 
 // The size of the kernel that serves a head size.
 static inline int kernel_size(int size) {
@@ -100,9 +98,6 @@ __device__ __forceinline__ void sine_cosine_at(int position, double half_turns_o
     double angle = position * half_turns_of_pair;
     sine_cosine_of_half_turns((float)(angle - 2 * rint(angle / 2)), sine, cosine);
 }
-
-#define LOG2_E 1.4426950408889634f
-#define LN_2 0.6931471805599453f
 
 // ---- bfloat16 tiles ----
 
@@ -302,16 +297,6 @@ __device__ __forceinline__ void multiply_columns(float (&c)[M][N][4], const uint
                 }
             }
     }
-}
-
-template <int M, int N> __device__ __forceinline__ void clear(float (&c)[M][N][4]) {
-#pragma unroll
-    for (int m = 0; m < M; m++)
-#pragma unroll
-        for (int n = 0; n < N; n++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                c[m][n][e] = 0;
 }
 
 // One warp writes 16 M rows of accumulators, row i times factor[i / 16][i / 8 % 2], to memory: through `tile`

@@ -25,43 +25,10 @@ template <int D> constexpr bool forward_turns_keys = D <= 32;
 template <int D> constexpr bool forward_keeps_queries = D < 128;
 template <int D> constexpr int forward_shared = (FORWARD_QUERIES + 4 * FORWARD_KEYS) * row_bytes<D>;
 
-// The weights' reference is moved, and everything accumulated rescaled, only when a score exceeds it by this many
-// powers of two: until then weights reach 2^8, which neither bfloat16 nor the sums mind.
-#define FORWARD_SLACK 8.0f
-
-// What a warp knows of its 32 queries: lane 4 r + q holds rows r and r + 8 of two groups of 16.
-template <int D> struct forward_rows {
-    float out[2][D / 8][4];
-    float sum[2][2];       // this lane's share of the weights' sum
-    float reference[2][2]; // of the weights, in powers of two: weight = 2^(score scale log2 e - reference)
-};
-
-// A row's largest score moves its reference; done at the first keys, rarely after them.
+// 32 queries of a warp, from `row` on, against 32 keys from `key` on. scale: of scores, times log2 e
 template <int D>
-__device__ __forceinline__ void move_references(forward_rows<D> &r, const float (&most)[2][2], float scale) {
-#pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float x = most[m][half];
-            x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-            x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-            float reference = fmaxf(r.reference[m][half], x * scale);
-            float factor = exp2_fast(r.reference[m][half] - reference); // 0 at the first keys
-            r.reference[m][half] = reference;
-            r.sum[m][half] *= factor;
-#pragma unroll
-            for (int n = 0; n < D / 8; n++) {
-                r.out[m][n][2 * half] *= factor;
-                r.out[m][n][2 * half + 1] *= factor;
-            }
-        }
-}
-
-// 32 queries of a warp, from `row` on, against 32 keys from `key` on; score 0 is weight 1 / e^reference.
-template <int D>
-__device__ __forceinline__ void weigh_keys(forward_rows<D> &r, float (&s)[2][4][4], int row, int key, float scale,
-                                           int values, int lane) {
+__device__ __forceinline__ void weigh_keys(running_softmax<D / 8> &r, float (&s)[2][4][4], int row, int key,
+                                           float scale, int values, int lane) {
     if (key + FORWARD_UNIT - 1 > row) { // on the diagonal
         const int distance = row - key + (lane >> 2) - 2 * (lane & 3);
 #pragma unroll
@@ -73,21 +40,7 @@ __device__ __forceinline__ void weigh_keys(forward_rows<D> &r, float (&s)[2][4][
                     if (n * 8 + e % 2 - m * 16 - e / 2 * 8 > distance)
                         s[m][n][e] = -INFINITY;
     }
-    float most[2][2];
-    bool far = false;
-#pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float x = fmaxf(s[m][0][2 * half], s[m][0][2 * half + 1]);
-#pragma unroll
-            for (int n = 1; n < 4; n++)
-                x = fmaxf(x, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
-            most[m][half] = x;
-            far |= fmaf(x, scale, -r.reference[m][half]) > FORWARD_SLACK;
-        }
-    if (__ballot_sync(0xffffffffu, far))
-        move_references<D>(r, most, scale);
+    follow_scores<D / 8>(r, s, scale);
     uint32_t weights[2][2][4]; // the accumulators' layout is that of an A operand
 #pragma unroll
     for (int n = 0; n < 4; n++)
@@ -97,10 +50,10 @@ __device__ __forceinline__ void weigh_keys(forward_rows<D> &r, float (&s)[2][4][
             for (int half = 0; half < 2; half++) {
                 float low = exp2_fast(fmaf(s[m][n][2 * half], scale, -r.reference[m][half]));
                 float high = exp2_fast(fmaf(s[m][n][2 * half + 1], scale, -r.reference[m][half]));
-                r.sum[m][half] += low + high;
+                r.weight[m][half] += low + high;
                 weights[n / 2][m][n % 2 * 2 + half] = pack_bf16(low, high);
             }
-    multiply_columns<D, 2, D / 8>(r.out, weights, values);
+    multiply_columns<D, 2, D / 8>(r.sum, weights, values);
 }
 
 // out and lse of 128 queries of one head. 4 warps of 32 queries each; keys and values pass through two tiles of 64
@@ -153,13 +106,8 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
             for (int m = 0; m < 2; m++)
                 load_a<D>(query[k][m], queries, m, k);
     }
-    forward_rows<D> r;
-    clear(r.out);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        r.sum[i / 2][i % 2] = 0;
-        r.reference[i / 2][i % 2] = -INFINITY;
-    }
+    running_softmax<D / 8> r;
+    start<D / 8>(r, -INFINITY);                              // finite from the first keys on: all rows see key 0
     const int last = min(first + FORWARD_QUERIES, z.length); // keys from here on are of no use to this block
     for (int key = 0; key < last; key += FORWARD_KEYS) {
         const int turn = key / FORWARD_KEYS % 2;
@@ -204,7 +152,7 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     for (int m = 0; m < 2; m++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            float sum = r.sum[m][half];
+            float sum = r.weight[m][half];
             sum += __shfl_xor_sync(0xffffffffu, sum, 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
             inverse[m][half] = 1 / sum;
@@ -213,7 +161,7 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
                 lse[(int64_t)index * z.length + at] = r.reference[m][half] * LN_2 + logf(sum);
         }
     write_rows<D, 2>(out + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size, z.heads * z.size,
-                     z.length - row, z, query_tile + warp * 32 * row_size, r.out, inverse, lane);
+                     z.length - row, z, query_tile + warp * 32 * row_size, r.sum, inverse, lane);
 }
 
 // ---- the operation ----

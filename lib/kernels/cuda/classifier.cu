@@ -23,8 +23,6 @@ struct softmax {
     uint32_t rows, vocab, width;                   // width: floats between rows, a multiple of 4, at least vocab
 };
 
-#define LOG2_E 1.44269504088896341f
-
 // The largest value, or the sum, over a row's threads, the same on all of them: lanes by halves, then warps in
 // order. A row of several warps needs 32 floats of shared memory that no thread may still read.
 template <int ROW_THREADS, bool LARGEST> __device__ __forceinline__ float over_row(float x, float *shared) {

@@ -4,7 +4,7 @@
 #define TACIT_KERNELS_CUDA_CLASSIFIER_CUH
 
 #include "cuda.cuh"
-#include "ptx.cuh"
+#include "softmax.cuh"
 
 enum {
     SMALL_THREADS = 128,
@@ -12,7 +12,6 @@ enum {
     SMALL_TILE = 64,  // rows that pass by together
 };
 
-#define LOG2_E 1.44269504088896341f
 #define LEAST_LOGIT -2e38f // less than any logit that means something; -Inf would make NaN of the first difference
 
 // Elements between rows in shared memory: 16 bytes more than the row, so that the 8 rows of a block of ldmatrix

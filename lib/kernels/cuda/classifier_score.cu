@@ -7,8 +7,6 @@
 // shape of one model decides: the same bytes for G models at once and one by one.
 #include "classifier.cuh"
 
-#include <math.h>
-
 enum { STAGES = 3 };
 
 struct score {

@@ -12,8 +12,6 @@
 // subtracted before rounding in dw, as where logits are kept.
 #include "classifier.cuh"
 
-#include <math.h>
-
 // What the second kernel needs of the rows: float32 log-sum-exps in powers of two and targets, [models, padded];
 // +Inf and TARGET_NONE where a row predicts nothing, and behind the last row.
 struct train {
@@ -88,36 +86,10 @@ __device__ __forceinline__ void add_weighted(float (&sum)[2][STEPS * 2][4], cons
 
 // ---- log-probs and dx ----
 
-// A row's weights are 2^(z log2 e - reference); the reference moves, and all that was summed is rescaled, only
-// when a score exceeds it by this many powers of two.
-#define SLACK 8.0f
-
-template <int STEPS> struct own_rows { // of a lane: r and r + 8 of two groups of 16
-    float sum[2][STEPS * 2][4];
-    float weight[2][2], reference[2][2], at_target[2][2];
+template <int STEPS> struct own_rows : running_softmax<STEPS * 2> {
+    float at_target[2][2]; // the target's score, on the lane that has seen it
     uint32_t target[2][2];
 };
-
-template <int STEPS>
-__device__ __forceinline__ void move_references(own_rows<STEPS> &s, const float (&largest)[2][2]) {
-#pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float x = largest[m][r];
-            x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-            x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-            float reference = fmaxf(s.reference[m][r], x * LOG2_E);
-            float factor = exp2_fast(s.reference[m][r] - reference);
-            s.reference[m][r] = reference;
-            s.weight[m][r] *= factor;
-#pragma unroll
-            for (int n = 0; n < STEPS * 2; n++) {
-                s.sum[m][n][2 * r] *= factor;
-                s.sum[m][n][2 * r + 1] *= factor;
-            }
-        }
-}
 
 // 32 rows against vocabulary entries base .. base + 31; the lane's columns are base + 2 (lane % 4) + {0, 1, 8, 9
 // ..}.
@@ -134,21 +106,7 @@ __device__ __forceinline__ void weigh(own_rows<STEPS> &s, float (&z)[2][4][4], u
                 for (int e = 0; e < 4; e++)
                     if (column + n * 8 + e % 2 >= vocab)
                         z[m][n][e] = -INFINITY;
-    float largest[2][2];
-    bool far = false;
-#pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float x = fmaxf(z[m][0][2 * r], z[m][0][2 * r + 1]);
-#pragma unroll
-            for (int n = 1; n < 4; n++)
-                x = fmaxf(x, fmaxf(z[m][n][2 * r], z[m][n][2 * r + 1]));
-            largest[m][r] = x;
-            far |= fmaf(x, LOG2_E, -s.reference[m][r]) > SLACK;
-        }
-    if (__ballot_sync(0xffffffffu, far))
-        move_references<STEPS>(s, largest);
+    follow_scores<STEPS * 2>(s, z, LOG2_E);
 #pragma unroll
     for (int m = 0; m < 2; m++)
 #pragma unroll
@@ -229,20 +187,13 @@ template <int STEPS> __global__ void __launch_bounds__(SMALL_THREADS, 2) classif
     uint32_t a[own_operands<STEPS>][2][4];
     take_own<STEPS>(a, shared, q.x + (size_t)blockIdx.y * q.rows * q.hidden, first, q.rows, q.hidden);
     own_rows<STEPS> s;
+    start<STEPS * 2>(s, LEAST_LOGIT * LOG2_E);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         uint32_t row = own + i * 8;
-        s.weight[i / 2][i % 2] = s.at_target[i / 2][i % 2] = 0;
-        s.reference[i / 2][i % 2] = LEAST_LOGIT * LOG2_E;
+        s.at_target[i / 2][i % 2] = 0;
         s.target[i / 2][i % 2] = row < q.rows ? q.targets[blockIdx.y * q.token_stride + row] : TARGET_NONE;
     }
-#pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int n = 0; n < STEPS * 2; n++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                s.sum[m][n][e] = 0;
     constexpr int most = stages<STEPS>;
     const uint32_t tiles = (q.vocab + SMALL_TILE - 1) / SMALL_TILE;
 #pragma unroll
@@ -332,13 +283,7 @@ template <int STEPS> __global__ void __launch_bounds__(SMALL_THREADS, 2) classif
     uint32_t a[own_operands<STEPS>][2][4];
     take_own<STEPS>(a, shared, q.w + blockIdx.y * q.stride, first, q.vocab, q.hidden);
     float sum[2][STEPS * 2][4];
-#pragma unroll
-    for (int m = 0; m < 2; m++)
-#pragma unroll
-        for (int n = 0; n < STEPS * 2; n++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                sum[m][n][e] = 0;
+    clear(sum);
     const uint32_t begin = blockIdx.z * q.split_rows, end = min(begin + q.split_rows, q.rows);
 #pragma unroll
     for (uint32_t t = 0; t < most - 1; t++) {

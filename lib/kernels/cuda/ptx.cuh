@@ -9,6 +9,9 @@ struct bf16 {
     uint16_t bits;
 };
 
+#define LOG2_E 1.44269504088896341f
+#define LN_2 0.69314718055994531f
+
 #ifdef __CUDACC__
 
 extern __shared__ __align__(128) unsigned char shared_memory[];
