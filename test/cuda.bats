@@ -55,7 +55,12 @@ unit_in_orders() {
     assert_exit 0
 }
 
-@test "cuda: attention equals float64, in any order of threads" { unit_in_orders kernels_attention "random:$RANDOM"; }
+@test "cuda: attention equals float64, in any order of threads, and with the tiles for 99 KB of shared memory" {
+    unit kernels_attention
+    local first=$bytes
+    EMULATE_CAPABILITY=8.6 EMULATE_ORDER=random:$RANDOM unit kernels_attention
+    assert_equal "$bytes" "$first"
+}
 @test "cuda: products and the classifier equal float64, in any order of threads" { unit_in_orders kernels_products backward; }
 @test "cuda: embedding, norms and SwiGLU equal float64, in any order of threads" { unit_in_orders kernels_rows backward "random:$RANDOM"; }
 @test "cuda: the optimizer equals float64, in any order of threads" { unit_in_orders kernels_update backward "random:$RANDOM"; }
@@ -145,6 +150,17 @@ close() {
     fails EMULATE_DEVICES=1 cuda:1 "device 'cuda:1': there is 1 (0)"
     fails EMULATE_DEVICES=3 cuda:3 "device 'cuda:3': there are 3 (0 and up)"
     EMULATE_DEVICES=3 train $small --device cuda:2 --steps 1 -o m "$data/a.tok"
+}
+
+@test "cuda: a kernel that a block's shared memory does not hold is named with both sizes" {
+    emulated
+    config 64 32 128 1 | jq '.num_attention_heads = 1 | .num_key_value_heads = 1' > heads.json
+    EMULATE_SHARED=90000 run train $small --model heads.json --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_equal "$output" "train: step 1: device 'cuda:0': attention backward needs 97536 bytes of shared memory a block, and this device has 90000"
+    EMULATE_SHARED=90000 run train --plan --model heads.json --batch 8 --device cuda "$data/a.tok"
+    assert_exit 1
+    assert_equal "${#lines[@]}" 1
 }
 
 @test "cuda: memory that is too small is named in bytes, with what to lower" {

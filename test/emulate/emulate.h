@@ -30,10 +30,10 @@
 //                       carried out as late as a wait allows (forward), at once (backward), either (random)
 //   EMULATE_DEVICES=N   devices there are (1; 0: none)
 //   EMULATE_MEMORY=B    bytes of each device's memory (4294967296)
-//   EMULATE_CAPABILITY=M.m  8.0 by default: the least shared memory of the chips that are served
+//   EMULATE_CAPABILITY=M.m  8.0 by default; it decides how much shared memory a block may have
+//   EMULATE_SHARED=B    so many bytes of it instead
 //   EMULATE_COUNT=FILE  nothing is run, device memory reads as zeros, and a line for FILE counts what would have
-//   run
-//                       (graphs by what is in them): shapes of any size
+//                       run (graphs by what is in them): shapes of any size
 //   EMULATE_DRIVER=V    the CUDA version of the driver, 13000 by default; less than 13000 is too old
 #ifndef TACIT_EMULATE_H
 #define TACIT_EMULATE_H

@@ -122,8 +122,16 @@ static double capability() {
     return text && *text ? strtod(text, NULL) : 8.0;
 }
 
+// As in the CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 static int shared_most() {
-    return capability() >= 9 ? 227 << 10 : capability() >= 8 ? 163 << 10 : 96 << 10;
+    static const struct {
+        double capability; // and above
+        int kilobytes;
+    } most[] = {{12, 99}, {9, 227}, {8.85, 99}, {8.65, 163}, {8.55, 99}, {8, 163}, {0, 96}};
+    int i = 0;
+    while (capability() < most[i].capability)
+        i++;
+    return (int)number_of("EMULATE_SHARED", (size_t)most[i].kilobytes << 10);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int device) {

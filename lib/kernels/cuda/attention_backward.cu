@@ -8,9 +8,9 @@
 // 5, but each tile of keys has a part of dq, and added atomically those parts would have no order. So ONE block
 // walks over the tiles of 128 keys of its head in order, and its own sums of dq, float32, wait in memory between
 // two tiles: 8 bytes an element and tile, in L2. At D = 64 a step (128 keys, 64 queries) moves 32 KB of sums and
-// 16 KB of queries and dout for 5.2 MFLOP: at 180 TFLOP/s on 132 multiprocessors some 7 bytes in a clock of each,
-// of which L2 gives several times as many. That buys 2 products of 7. Where sequences and heads are too few to
-// fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds in order.
+// 16 KB of queries and dout for 5.2 MFLOP: 180 TFLOP/s on 132 multiprocessors would take some 7 bytes in a clock
+// of each, of which L2 gives several times as many. That buys 2 products of 7. Where sequences and heads are too
+// few to fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds in order.
 #include "attention.cuh"
 #include "attention_float.cuh"
 #include "attention_numbers.cuh"
@@ -19,24 +19,35 @@ enum { GRID_MOST = 65535 };
 
 // ---- bfloat16 ----
 
-enum { BACKWARD_KEYS = 128, BACKWARD_DSCORES = QUERY_TILE * 2 + 16 }; // of a tile; bytes of a key's row of dS
+enum { BACKWARD_KEYS = 128 }; // of a tile
 
-// How D's kernel is laid out. A warp owns 16 M keys; it makes scores against 8 N queries at a time, so that these
+// How a kernel is laid out. A warp owns 16 M keys; it makes scores against 8 N queries at a time, so that these
 // and the sums of dk and dv fit its registers. Of dq it makes 16 DM queries by 8 DN columns.
-template <int D> struct backward_plan {
-    static constexpr int M = D <= 64 ? 2 : 1, N = 8 / M;
+//
+// LEAN: for a chip whose shared memory does not hold two tiles of queries of large heads. There is one, filled as
+// soon as it is read, and of 32 queries where 64 are too many: the same sums in the same order.
+template <int SIZE, bool LEAN> struct backward_plan {
+    static constexpr int D = SIZE, STEP = LEAN && D > 96 ? 32 : 64, TURNS = LEAN ? 1 : 2; // queries; tiles of them
+    static constexpr int TILES = BACKWARD_KEYS / STEP; // of queries, beside one of keys
+    static constexpr int M = D <= 64 ? 2 : 1, N = 8 / M < STEP / 8 ? 8 / M : STEP / 8, PARTS = STEP / 8 / N;
     static constexpr int WARPS = BACKWARD_KEYS / (16 * M), THREADS = 32 * WARPS;
     static constexpr int ACROSS = D == 128 ? 4 : D >= 32 ? 2 : 1; // warps side by side along dq's columns
-    static constexpr int DM = QUERY_TILE / 16 * ACROSS / WARPS, DN = D / 8 / ACROSS;
+    static constexpr int DM = STEP / 16 * ACROSS / WARPS, DN = D / 8 / ACROSS;
     static constexpr int BLOCKS = D <= 8 ? 4 : D <= 32 ? 3 : D <= 64 ? 2 : 1; // on a multiprocessor
-    // Shared memory: keys, values, two tiles each of queries, dout and their numbers, dS.
+    // Shared memory: keys, values, TURNS tiles each of queries, dout and their numbers, dS.
     static constexpr int ROW = row_bytes<D>, VALUES = BACKWARD_KEYS * ROW, QUERIES = 2 * VALUES;
-    static constexpr int QUERY_BYTES = QUERY_TILE * ROW, NUMBERS = QUERIES + 4 * QUERY_BYTES;
-    static constexpr int NUMBERS_BYTES = QUERY_TILE * (int)sizeof(query_numbers);
-    static constexpr int DSCORES = NUMBERS + 2 * NUMBERS_BYTES,
-                         SHARED = DSCORES + BACKWARD_KEYS * BACKWARD_DSCORES;
-    static constexpr int DQ_FLOATS = QUERY_TILE * D; // of a tile: [DM][DN][THREADS][4], each thread its own
+    static constexpr int QUERY_BYTES = STEP * ROW, NUMBERS = QUERIES + 2 * TURNS * QUERY_BYTES;
+    static constexpr int NUMBERS_BYTES = STEP * (int)sizeof(query_numbers);
+    static constexpr int DSCORES = NUMBERS + TURNS * NUMBERS_BYTES;
+    static constexpr int DSCORES_ROW = STEP * 2 + 16; // bytes of a key's row
+    static constexpr int SHARED = DSCORES + BACKWARD_KEYS * DSCORES_ROW;
+    static constexpr int DQ_FLOATS = STEP * D; // of a tile: [DM][DN][THREADS][4], each thread its own
 };
+template <int D>
+using backward_plan_least = backward_plan<D, (backward_plan<D, false>::SHARED > (int)CUDA_SHARED_LEAST)>;
+static_assert(backward_plan_least<96>::SHARED <= (int)CUDA_SHARED_LEAST &&
+                  backward_plan_least<128>::SHARED <= (int)CUDA_SHARED_LEAST,
+              "the largest heads fit any chip");
 
 struct backward_arrays {
     bf16 *dqkv;
@@ -48,21 +59,20 @@ struct backward_arrays {
 };
 
 // The first column of either half that a warp has of dq.
-template <int D> __device__ __forceinline__ int column_of_warp(int warp) {
-    return D == 8 ? 0 : warp % backward_plan<D>::ACROSS * backward_plan<D>::DN * 4;
+template <typename plan> __device__ __forceinline__ int column_of_warp(int warp) {
+    return plan::D == 8 ? 0 : warp % plan::ACROSS * plan::DN * 4;
 }
 
 // A thread's part of a tile of dq, turned back and rounded, to its place in dqkv.
-template <int D>
+template <typename plan>
 __device__ __forceinline__ void write_dq(const backward_arrays &a, const attention_sizes &z, int sequence,
-                                         int head, int tile,
-                                         float (&dq)[backward_plan<D>::DM][backward_plan<D>::DN][4]) {
-    typedef backward_plan<D> plan;
+                                         int head, int tile, float (&dq)[plan::DM][plan::DN][4]) {
+    constexpr int D = plan::D;
     const int thread = thread_anew(), warp = thread / 32, lane = thread & 31;
-    const int first = tile * QUERY_TILE + warp / plan::ACROSS * plan::DM * 16, row = first + (lane >> 2);
+    const int first = tile * plan::STEP + warp / plan::ACROSS * plan::DM * 16, row = first + (lane >> 2);
     if (a.turns)
-        turn_back<D>(dq, turns_of_lane<D>(a.turns, first, column_of_warp<D>(warp), lane));
-    const int column = column_of_warp<D>(warp) + (lane & 3) * 2;
+        turn_back<D>(dq, turns_of_lane<D>(a.turns, first, column_of_warp<plan>(warp), lane));
+    const int column = column_of_warp<plan>(warp) + (lane & 3) * 2;
     bf16 *to = a.dqkv + query_offset(z, sequence, row, head) + column;
 #pragma unroll
     for (int m = 0; m < plan::DM; m++)
@@ -81,20 +91,19 @@ __device__ __forceinline__ void write_dq(const backward_arrays &a, const attenti
 }
 
 // Start copying a tile of queries: rows of q and dout, and their numbers.
-template <int D>
+template <typename plan>
 __device__ __forceinline__ void copy_queries(const backward_arrays &a, const attention_sizes &z, int sequence,
                                              int head, int tile, int turn) {
-    typedef backward_plan<D> plan;
-    const int row = tile * QUERY_TILE, to = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
-    copy_rows<D, QUERY_TILE, plan::THREADS>(to, a.qkv + query_offset(z, sequence, row, head), z.width,
-                                            z.length - row, z);
-    copy_rows<D, QUERY_TILE, plan::THREADS>(
+    const int row = tile * plan::STEP, to = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
+    copy_rows<plan::D, plan::STEP, plan::THREADS>(to, a.qkv + query_offset(z, sequence, row, head), z.width,
+                                                  z.length - row, z);
+    copy_rows<plan::D, plan::STEP, plan::THREADS>(
         to + plan::QUERY_BYTES, a.dout + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size,
         z.heads * z.size, z.length - row, z);
     const int thread = thread_anew();
     if (thread < plan::NUMBERS_BYTES / 16)
         copy_async_16(shared_memory + plan::NUMBERS + turn * plan::NUMBERS_BYTES + thread * 16,
-                      a.numbers + ((int64_t)sequence * z.heads + head) * a.query_tiles * QUERY_TILE + row +
+                      a.numbers + ((int64_t)sequence * z.heads + head) * a.query_tiles * plan::STEP + row +
                           thread * 2,
                       true);
     copy_async_commit();
@@ -115,12 +124,11 @@ __device__ __forceinline__ void multiply_tiles(float (&c)[M][N][4], int keys, in
 
 // A warp's keys against 8 N queries: P to `weights`, dS to `dscores`, both transposed (keys x queries) and as the
 // A operands of 8 N / 32 products over 32 queries. `distance`: the lane's first query minus its first key.
-template <int D>
-__device__ __forceinline__ void
-make_dscores(uint32_t (&weights)[backward_plan<D>::N / 4][2][backward_plan<D>::M][4],
-             uint32_t (&dscores)[backward_plan<D>::N / 4][2][backward_plan<D>::M][4], int keys, int queries,
-             int numbers, float scale, bool diagonal, int distance) {
-    constexpr int M = backward_plan<D>::M, N = backward_plan<D>::N;
+template <typename plan>
+__device__ __forceinline__ void make_dscores(uint32_t (&weights)[plan::N / 4][2][plan::M][4],
+                                             uint32_t (&dscores)[plan::N / 4][2][plan::M][4], int keys,
+                                             int queries, int numbers, float scale, bool diagonal, int distance) {
+    constexpr int D = plan::D, M = plan::M, N = plan::N;
     const int lane = thread_anew() & 31;
     float s[M][N][4], ds[M][N][4];
     clear(s);
@@ -138,7 +146,7 @@ make_dscores(uint32_t (&weights)[backward_plan<D>::N / 4][2][backward_plan<D>::M
                 ds[m][n][e] = -number[e % 2 * 2 + 1];
     }
     __syncwarp(); // no load of the second product moves up into the first: registers would not suffice
-    multiply_tiles<D, M, N>(ds, keys + backward_plan<D>::VALUES, queries + backward_plan<D>::QUERY_BYTES, lane);
+    multiply_tiles<D, M, N>(ds, keys + plan::VALUES, queries + plan::QUERY_BYTES, lane);
     if (diagonal) {
 #pragma unroll
         for (int m = 0; m < M; m++)
@@ -167,29 +175,26 @@ make_dscores(uint32_t (&weights)[backward_plan<D>::N / 4][2][backward_plan<D>::M
 }
 
 // One warp's dS to shared memory, [key][query], for dq.
-template <int D>
-__device__ __forceinline__ void
-keep_dscores(const uint32_t (&dscores)[backward_plan<D>::N / 4][2][backward_plan<D>::M][4], int to) {
+template <typename plan>
+__device__ __forceinline__ void keep_dscores(const uint32_t (&dscores)[plan::N / 4][2][plan::M][4], int to) {
     const int lane = thread_anew() & 31;
 #pragma unroll
-    for (int m = 0; m < backward_plan<D>::M; m++)
+    for (int m = 0; m < plan::M; m++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
 #pragma unroll
-            for (int n = 0; n < backward_plan<D>::N; n++)
-                *(uint32_t *)(shared_memory + to + (m * 16 + half * 8 + (lane >> 2)) * BACKWARD_DSCORES + n * 16 +
+            for (int n = 0; n < plan::N; n++)
+                *(uint32_t *)(shared_memory + to + (m * 16 + half * 8 + (lane >> 2)) * plan::DSCORES_ROW + n * 16 +
                               (lane & 3) * 4) = dscores[n / 4][n / 2 % 2][m][n % 2 * 2 + half];
 }
 
 // dq += dS k over the first 32 `units` keys of the tile, for this warp's queries and columns
-template <int D>
-__device__ __forceinline__ void add_to_dq(float (&dq)[backward_plan<D>::DM][backward_plan<D>::DN][4], int units) {
-    typedef backward_plan<D> plan;
+template <typename plan> __device__ __forceinline__ void add_to_dq(float (&dq)[plan::DM][plan::DN][4], int units) {
     const int thread = thread_anew(), warp = same_in_warp(thread / 32), lane = thread & 31;
     // dS is stored with keys as rows: its transposed 8x8 blocks are the A operand's.
-    const int rows = plan::DSCORES + ((lane & 7) + (lane >> 4) * 8) * BACKWARD_DSCORES + ((lane >> 3) & 1) * 16 +
+    const int rows = plan::DSCORES + ((lane & 7) + (lane >> 4) * 8) * plan::DSCORES_ROW + ((lane >> 3) & 1) * 16 +
                      warp / plan::ACROSS * plan::DM * 32;
-    const int columns = column_of_warp<D>(warp) * 2 + lane_b_halves<D>(lane);
+    const int columns = column_of_warp<plan>(warp) * 2 + lane_b_halves<plan::D>(lane);
 #pragma unroll 1
     for (int unit = 0; unit < units; unit++) {
         uint32_t a[2][plan::DM][4];
@@ -197,28 +202,27 @@ __device__ __forceinline__ void add_to_dq(float (&dq)[backward_plan<D>::DM][back
         for (int half = 0; half < 2; half++)
 #pragma unroll
             for (int m = 0; m < plan::DM; m++)
-                ldmatrix_x4_transposed(a[half][m],
-                                       shared_memory + rows + (unit * 32 + half * 16) * BACKWARD_DSCORES + m * 32);
-        multiply_columns<D, plan::DM, plan::DN, true>(dq, a, columns + unit * 32 * plan::ROW);
+                ldmatrix_x4_transposed(a[half][m], shared_memory + rows +
+                                                       (unit * 32 + half * 16) * plan::DSCORES_ROW + m * 32);
+        multiply_columns<plan::D, plan::DM, plan::DN, true>(dq, a, columns + unit * 32 * plan::ROW);
     }
 }
 
 // dk, dv and sums of dq of one key/value head of one sequence, or of one of its `splits` shares of the tiles of
 // keys.
 //
-// A step takes 64 queries (of one head of the group) against the tile's 128 keys: every warp makes P^T and dS^T of
-// its own keys in registers, where they are the A operands of dv += P^T dout and dk += dS^T q; dS goes to shared
-// memory as well, and behind a barrier all warps share out dq += dS k. dq's sums come from memory and return there
-// in the order of the threads' registers, 16 bytes a thread, and no other thread ever reads them: no fence, no
-// atomics. Queries, dout and their numbers are copied one step ahead. Two barriers a step.
+// A step takes STEP queries (of one head of the group) against the tile's 128 keys: every warp makes P^T and dS^T
+// of its own keys in registers, where they are the A operands of dv += P^T dout and dk += dS^T q; dS goes to
+// shared memory as well, and behind a barrier all warps share out dq += dS k. dq's sums come from memory and
+// return there in the order of the threads' registers, 16 bytes a thread, and no other thread ever reads them: no
+// fence, no atomics. Queries, dout and their numbers are copied one step ahead. Two barriers a step.
 //
 // Floor: 10 D FLOPs per pair of a query and a key (5 products) at the tensor cores' rate, one exponential per
 // pair. Deterministic: every sum runs over queries, or over tiles of keys, in the order of the loops below.
-template <int D>
-__global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::BLOCKS)
+template <typename plan>
+__global__ void __launch_bounds__(plan::THREADS, plan::BLOCKS)
     backward_half(backward_arrays a, attention_sizes z) {
-    typedef backward_plan<D> plan;
-    constexpr int M = plan::M, N = plan::N, PARTS = 8 / N;
+    constexpr int D = plan::D, M = plan::M, N = plan::N;
     const int warp = same_in_warp((int)threadIdx.x / 32), group = z.heads / z.kv_heads;
     // From the block's place alone, without a division, so that these take registers of the warp, not of each
     // thread.
@@ -236,46 +240,47 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
                                                    z.length - key, z);
         copy_rows<D, BACKWARD_KEYS, plan::THREADS>(
             plan::VALUES, a.qkv + key_offset(z, sequence, key, kv) + z.values, z.width, z.length - key, z);
-        copy_queries<D>(a, z, sequence, kv * group, 2 * tile, 0);
+        copy_queries<plan>(a, z, sequence, kv * group, plan::TILES * tile, 0);
         float dk[M][D / 8][4], dv[M][D / 8][4];
         clear(dk);
         clear(dv);
-        int head = kv * group, query_tile = 2 * tile;
-        for (int turn = 0; head < (kv + 1) * group; turn ^= 1) {
+        int head = kv * group, query_tile = plan::TILES * tile;
+        for (int turn = 0; head < (kv + 1) * group; turn ^= plan::TURNS - 1) {
             int next_head = head, next_tile = query_tile + 1;
             if (next_tile == a.query_tiles) {
                 next_head++;
-                next_tile = 2 * tile;
+                next_tile = plan::TILES * tile;
             }
             // Behind the barrier: this step's rows have come, and no one is busy with the step before.
             copy_async_wait<0>();
             __syncthreads();
-            if (next_head < (kv + 1) * group)
-                copy_queries<D>(a, z, sequence, next_head, next_tile, turn ^ 1);
+            if (plan::TURNS == 2 && next_head < (kv + 1) * group)
+                copy_queries<plan>(a, z, sequence, next_head, next_tile, turn ^ 1);
 
-            // Of the first 64 queries on the diagonal, the last 64 keys have no part.
-            const int units = query_tile == 2 * tile ? 2 : 4;
+            // Keys behind the last query, on the diagonal, have no part; in units of 32.
+            const int units = plan::TILES == 2 ? (query_tile == 2 * tile ? 2 : 4)
+                                               : min(query_tile - plan::TILES * tile + 1, (int)plan::TILES);
             const bool busy = warp * 16 * M < units * 32;
             const int queries = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
-            uint32_t dscores[PARTS][N / 4][2][M][4];
+            uint32_t dscores[plan::PARTS][N / 4][2][M][4];
             if (busy) {
 #pragma unroll
-                for (int part = 0; part < PARTS; part++) {
-                    const int first = query_tile * QUERY_TILE + part * 8 * N, own = key + warp * 16 * M;
+                for (int part = 0; part < plan::PARTS; part++) {
+                    const int first = query_tile * plan::STEP + part * 8 * N, own = key + warp * 16 * M;
                     const int lane = thread_anew() & 31;
                     uint32_t weights[N / 4][2][M][4];
-                    make_dscores<D>(weights, dscores[part], warp * 16 * M * plan::ROW,
-                                    queries + part * 8 * N * plan::ROW,
-                                    plan::NUMBERS + turn * plan::NUMBERS_BYTES + part * N * 64, z.scale_2,
-                                    first < own + 16 * M, first - own + 2 * (lane & 3) - (lane >> 2));
+                    make_dscores<plan>(weights, dscores[part], warp * 16 * M * plan::ROW,
+                                       queries + part * 8 * N * plan::ROW,
+                                       plan::NUMBERS + turn * plan::NUMBERS_BYTES + part * N * 64, z.scale_2,
+                                       first < own + 16 * M, first - own + 2 * (lane & 3) - (lane >> 2));
 #pragma unroll
                     for (int i = 0; i < N / 4; i++)
                         multiply_columns<D, M, D / 8>(dv, weights[i],
                                                       queries + plan::QUERY_BYTES +
                                                           (part * 8 * N + i * 32) * plan::ROW +
                                                           lane_b_rows<D>(lane));
-                    keep_dscores<D>(dscores[part],
-                                    plan::DSCORES + warp * 16 * M * BACKWARD_DSCORES + part * N * 16);
+                    keep_dscores<plan>(dscores[part],
+                                       plan::DSCORES + warp * 16 * M * plan::DSCORES_ROW + part * N * 16);
                 }
             }
             // dq so far is under way from memory while dk is added to (and not before: it takes registers).
@@ -295,15 +300,17 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
             }
             if (busy) {
 #pragma unroll
-                for (int i = 0; i < 2; i++)
+                for (int i = 0; i < plan::STEP / 32; i++)
                     multiply_columns<D, M, D / 8>(dk, dscores[i * 4 / N][i % (N / 4)],
                                                   queries + i * 32 * plan::ROW +
                                                       lane_b_rows<D>(thread_anew() & 31));
             }
-            __syncthreads(); // dS is whole
-            add_to_dq<D>(dq, units);
-            if (a.splits == 1 && query_tile / 2 == tile) { // no later key has a part
-                write_dq<D>(a, z, sequence, head, query_tile, dq);
+            __syncthreads(); // dS is whole, and the queries are read
+            if (plan::TURNS == 1 && next_head < (kv + 1) * group)
+                copy_queries<plan>(a, z, sequence, next_head, next_tile, 0);
+            add_to_dq<plan>(dq, units);
+            if (a.splits == 1 && query_tile / plan::TILES == tile) { // no later key has a part
+                write_dq<plan>(a, z, sequence, head, query_tile, dq);
             } else {
 #pragma unroll
                 for (int i = 0; i < plan::DM * plan::DN; i++)
@@ -329,12 +336,11 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS, backward_plan<D>::B
 }
 
 // dq of a tile of queries: the sums of those splits that have seen it, in order. Floor: the sums read once.
-template <int D>
-__global__ void __launch_bounds__(backward_plan<D>::THREADS) add_splits(backward_arrays a, attention_sizes z) {
-    typedef backward_plan<D> plan;
+template <typename plan>
+__global__ void __launch_bounds__(plan::THREADS) add_splits(backward_arrays a, attention_sizes z) {
     const int tile = (int)(blockIdx.x % (unsigned)a.query_tiles),
               index = (int)(blockIdx.x / (unsigned)a.query_tiles);
-    const int seen = min(a.splits, tile / 2 + 1); // split p begins with tile p of keys
+    const int seen = min(a.splits, tile / plan::TILES + 1); // split p begins with tile p of keys
     const float *sums =
         a.dq + ((int64_t)index * a.splits * a.query_tiles + tile) * plan::DQ_FLOATS + threadIdx.x * 4;
     float dq[plan::DM][plan::DN][4];
@@ -348,7 +354,7 @@ __global__ void __launch_bounds__(backward_plan<D>::THREADS) add_splits(backward
             for (int e = 0; e < 4; e++)
                 dq[i / plan::DN][i % plan::DN][e] += x[e];
         }
-    write_dq<D>(a, z, index / z.heads, index % z.heads, tile, dq);
+    write_dq<plan>(a, z, index / z.heads, index % z.heads, tile, dq);
 }
 
 // ---- the operation ----
@@ -399,6 +405,8 @@ size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
     return most;
 }
 
+template <int D> constexpr int numbers_lanes = D == 96 ? 16 : D / 8;
+
 // The table of turns, too; returns it (NULL: dq and dk leave as they are).
 template <typename T, int LANES>
 static const float *take_numbers(const struct backward_call *c, query_numbers *numbers, float unit) {
@@ -415,28 +423,24 @@ static const float *take_numbers(const struct backward_call *c, query_numbers *n
     return turns;
 }
 
-template <int D> static void backward_of_size(const struct backward_call *c) {
-    constexpr int lanes = D == 96 ? 16 : D / 8;
+template <int D> static void run_float(const struct backward_call *c, query_numbers *numbers) {
     const struct attention_sizes *z = &c->z;
-    query_numbers *numbers = (query_numbers *)cuda_scratch(c->s, scratch_bytes(z, c->s->half));
-    if (!numbers)
-        return;
-    unsigned heads = (unsigned)(z->sequences * z->heads), kv_heads = (unsigned)(z->sequences * z->kv_heads);
-    if (!c->s->half) {
-        const float *turns = take_numbers<float, lanes>(c, numbers, 1);
-        unsigned tiles = cuda_blocks((size_t)z->length, FLOAT_ROWS);
-        size_t rows = 2 * (FLOAT_ROWS + FLOAT_PASSING), floats = rows * (size_t)(D + 4);
-        struct cuda_grid grid = {dim3(kv_heads * tiles), FLOAT_THREADS,
-                                 (floats + 2 * FLOAT_ROWS * FLOAT_WEIGHTS) * sizeof(float)};
-        cuda_launch(c->s, "attention backward", backward_float<D, true>, grid, (float *)c->dqkv,
-                    (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
-        grid.blocks.x = heads * tiles;
-        cuda_launch(c->s, "attention backward", backward_float<D, false>, grid, (float *)c->dqkv,
-                    (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
-        return;
-    }
+    const float *turns = take_numbers<float, numbers_lanes<D>>(c, numbers, 1);
+    unsigned tiles = cuda_blocks((size_t)z->length, backward_rows<D>), sequences = (unsigned)z->sequences * tiles;
+    size_t floats =
+        2 * (backward_rows<D> + FLOAT_PASSING) * (size_t)(D + 4) + 2 * backward_rows<D> * FLOAT_WEIGHTS;
+    struct cuda_grid grid = {dim3(sequences * (unsigned)z->kv_heads), FLOAT_THREADS, floats * sizeof(float)};
+    cuda_launch(c->s, "attention backward", backward_float<D, true>, grid, (float *)c->dqkv,
+                (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
+    grid.blocks.x = sequences * (unsigned)z->heads;
+    cuda_launch(c->s, "attention backward", backward_float<D, false>, grid, (float *)c->dqkv,
+                (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
+}
+
+template <typename plan> static void run_half(const struct backward_call *c, query_numbers *numbers) {
+    const struct attention_sizes *z = &c->z;
     struct backward_arrays a = {};
-    a.turns = take_numbers<bf16, lanes>(c, numbers, LOG2_E);
+    a.turns = take_numbers<bf16, numbers_lanes<plan::D>>(c, numbers, LOG2_E);
     a.dqkv = (bf16 *)c->dqkv;
     a.dout = (const bf16 *)c->dout;
     a.qkv = (const bf16 *)c->qkv;
@@ -445,15 +449,27 @@ template <int D> static void backward_of_size(const struct backward_call *c) {
     a.splits = splits_of(z);
     while (1 << a.split_bits < a.splits)
         a.split_bits++;
-    a.query_tiles = (int)(padded_length(z) / QUERY_TILE);
+    a.query_tiles = (int)(padded_length(z) / plan::STEP);
     unsigned sequences = (unsigned)z->sequences, high = cuda_blocks(sequences, GRID_MOST);
     struct cuda_grid grid = {dim3((unsigned)(z->kv_heads * a.splits), cuda_blocks(sequences, high), high),
-                             backward_plan<D>::THREADS, backward_plan<D>::SHARED};
-    cuda_launch(c->s, "attention backward", backward_half<D>, grid, a, *z);
+                             plan::THREADS, plan::SHARED};
+    cuda_launch(c->s, "attention backward", backward_half<plan>, grid, a, *z);
     if (a.splits == 1)
         return;
-    grid = {dim3(heads * (unsigned)a.query_tiles), backward_plan<D>::THREADS, 0};
-    cuda_launch(c->s, "attention backward", add_splits<D>, grid, a, *z);
+    grid = {dim3(sequences * (unsigned)(z->heads * a.query_tiles)), plan::THREADS, 0};
+    cuda_launch(c->s, "attention backward", add_splits<plan>, grid, a, *z);
+}
+
+template <int D> static void backward_of_size(const struct backward_call *c) {
+    query_numbers *numbers = (query_numbers *)cuda_scratch(c->s, scratch_bytes(&c->z, c->s->half));
+    if (!numbers)
+        return;
+    if (!c->s->half)
+        run_float<D>(c, numbers);
+    else if (backward_plan<D, false>::SHARED <= c->s->shared_most)
+        run_half<backward_plan<D, false>>(c, numbers);
+    else
+        run_half<backward_plan_least<D>>(c, numbers);
 }
 
 void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,

@@ -8,9 +8,9 @@
 enum {
     FORWARD_THREADS = 128,
     FORWARD_QUERIES = 128, // of a block; 32 of a warp
-    FORWARD_KEYS = 64,     // of a tile in shared memory; 32 are weighed at once
-    FORWARD_UNIT = 32,
-    FORWARD_HEADS = 64, // whose blocks follow each other in the grid
+    FORWARD_KEYS = 64,     // of a tile in shared memory
+    FORWARD_UNIT = 32,     // keys that are weighed at once
+    FORWARD_HEADS = 64,    // whose blocks follow each other in the grid
 };
 
 // Blocks that share a multiprocessor: as many as registers allow without spills, and shared memory (sm_80 has
@@ -23,7 +23,12 @@ template <int D> constexpr int forward_blocks = D <= 16 ? 4 : D <= 64 ? 3 : 2;
 template <int D> constexpr bool forward_turns_keys = D <= 32;
 // Queries stay in registers where the accumulators leave room.
 template <int D> constexpr bool forward_keeps_queries = D < 128;
-template <int D> constexpr int forward_shared = (FORWARD_QUERIES + 4 * FORWARD_KEYS) * row_bytes<D>;
+template <int D, int KEYS> constexpr size_t forward_shared = (FORWARD_QUERIES + 4 * KEYS) * row_bytes<D>;
+// Keys of a tile where FORWARD_KEYS of them do not fit a chip's shared memory: the same sums in the same order.
+template <int D>
+constexpr int forward_keys_least = forward_shared<D, FORWARD_KEYS> > CUDA_SHARED_LEAST ? (int)FORWARD_UNIT
+                                                                                       : (int)FORWARD_KEYS;
+static_assert(forward_shared<128, forward_keys_least<128>> <= CUDA_SHARED_LEAST, "the largest heads fit any chip");
 
 // 32 queries of a warp, from `row` on, against 32 keys from `key` on. scale: of scores, times log2 e
 template <int D>
@@ -56,8 +61,8 @@ __device__ __forceinline__ void weigh_keys(running_softmax<D / 8> &r, float (&s)
     multiply_columns<D, 2, D / 8>(r.sum, weights, values);
 }
 
-// out and lse of 128 queries of one head. 4 warps of 32 queries each; keys and values pass through two tiles of 64
-// in shared memory, filled by asynchronous copies one tile ahead. A warp weighs 32 keys at a time: 16 K/V
+// out and lse of 128 queries of one head. 4 warps of 32 queries each; keys and values pass through two tiles of
+// KEYS in shared memory, filled by asynchronous copies one tile ahead. A warp weighs 32 keys at a time: 16 K/V
 // fragments serve two groups of 16 queries (with one, shared memory would be slower than the tensor cores), scores
 // and weights stay in registers, keys that all its queries precede are left out.
 //
@@ -70,10 +75,10 @@ __device__ __forceinline__ void weigh_keys(running_softmax<D / 8> &r, float (&s)
 // q is turned in shared memory when the block has loaded it, each row by the warp that reads it, while the first
 // keys are under way; with lse it goes to its place in qkv as well. k was turned before, or, where `turn_keys`, is
 // turned in each tile that has come.
-template <int D>
+template <int D, int KEYS>
 __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     forward_half(bf16 *out, float *lse, bf16 *qkv, const float *turns, bool turn_keys, attention_sizes z) {
-    constexpr int row_size = row_bytes<D>, tile_bytes = FORWARD_KEYS * row_size;
+    constexpr int row_size = row_bytes<D>, tile_bytes = KEYS * row_size;
     const int warp = same_in_warp((int)threadIdx.x / 32), lane = (int)threadIdx.x % 32;
     const int index = (int)(blockIdx.z * FORWARD_HEADS + blockIdx.x); // of the head
     if (index >= z.sequences * z.heads)
@@ -87,8 +92,8 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     copy_rows<D, FORWARD_QUERIES, FORWARD_THREADS>(query_tile, qkv + query_offset(z, sequence, first, head),
                                                    z.width, z.length - first, z);
     copy_async_commit();
-    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile, keys, z.width, z.length, z);
-    copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile + tile_bytes, keys + z.values, z.width, z.length, z);
+    copy_rows<D, KEYS, FORWARD_THREADS>(tile, keys, z.width, z.length, z);
+    copy_rows<D, KEYS, FORWARD_THREADS>(tile + tile_bytes, keys + z.values, z.width, z.length, z);
     copy_async_commit();
 
     copy_async_wait<1>();
@@ -109,25 +114,25 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     running_softmax<D / 8> r;
     start<D / 8>(r, -INFINITY);                              // finite from the first keys on: all rows see key 0
     const int last = min(first + FORWARD_QUERIES, z.length); // keys from here on are of no use to this block
-    for (int key = 0; key < last; key += FORWARD_KEYS) {
-        const int turn = key / FORWARD_KEYS % 2;
+    for (int key = 0; key < last; key += KEYS) {
+        const int turn = key / KEYS % 2;
         // Behind the barrier: this tile has come, and no one reads the other any more.
         copy_async_wait<0>();
         __syncthreads();
-        if (key + FORWARD_KEYS < last) {
-            const int next = tile + (turn ^ 1) * 2 * tile_bytes, rest = z.length - key - FORWARD_KEYS;
-            keys += (int64_t)FORWARD_KEYS * z.width;
-            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next, keys, z.width, rest, z);
-            copy_rows<D, FORWARD_KEYS, FORWARD_THREADS>(next + tile_bytes, keys + z.values, z.width, rest, z);
+        if (key + KEYS < last) {
+            const int next = tile + (turn ^ 1) * 2 * tile_bytes, rest = z.length - key - KEYS;
+            keys += (int64_t)KEYS * z.width;
+            copy_rows<D, KEYS, FORWARD_THREADS>(next, keys, z.width, rest, z);
+            copy_rows<D, KEYS, FORWARD_THREADS>(next + tile_bytes, keys + z.values, z.width, rest, z);
             copy_async_commit();
         }
         if (forward_turns_keys<D> && turn_keys) {
-            turn_rows<D, FORWARD_KEYS, FORWARD_THREADS>(tile + turn * 2 * tile_bytes, turns + (int64_t)key * D,
-                                                        (int)threadIdx.x, NULL, 0, 0, z);
+            turn_rows<D, KEYS, FORWARD_THREADS>(tile + turn * 2 * tile_bytes, turns + (int64_t)key * D,
+                                                (int)threadIdx.x, NULL, 0, 0, z);
             __syncthreads();
         }
 #pragma unroll 1
-        for (int unit = 0; unit < FORWARD_KEYS; unit += FORWARD_UNIT) {
+        for (int unit = 0; unit < KEYS; unit += FORWARD_UNIT) {
             if (row >= z.length || key + unit > row + 31) // the same for the whole warp
                 break;
             const int key_rows = tile + turn * 2 * tile_bytes + unit * row_size;
@@ -175,8 +180,8 @@ struct forward_call {
 };
 
 // Turning keys where they are used pays where few blocks use a key: a pair costs about 12 instructions each time,
-// 0.4 ps of an H100, against 8 bytes of memory traffic, 2.4 ps, or 1 from L2. In training they have to be written
-// turned anyway. The shape alone decides, and the bytes are the same.
+// by calculation 0.4 ps of an H100, against 8 bytes of memory traffic, 2.4 ps, or 1 from L2. In training they have
+// to be written turned anyway. The shape alone decides, and the bytes are the same.
 static bool few_blocks(const struct attention_sizes *z) {
     int64_t tiles = (z->length + FORWARD_QUERIES - 1) / FORWARD_QUERIES;
     return z->size <= 32 && (tiles + 1) * (z->heads / z->kv_heads) <= 4; // twice the blocks of a key
@@ -200,14 +205,21 @@ static bool turn(struct forward_call *c, const struct attention_shape *shape, in
     return true;
 }
 
+template <int D, int KEYS> static void run_half(const struct forward_call *c, size_t heads) {
+    struct cuda_grid grid = {dim3((unsigned)(heads < FORWARD_HEADS ? heads : (size_t)FORWARD_HEADS),
+                                  cuda_blocks((size_t)c->z.length, FORWARD_QUERIES),
+                                  cuda_blocks(heads, FORWARD_HEADS)),
+                             FORWARD_THREADS, forward_shared<D, KEYS>};
+    cuda_launch(c->s, "attention forward", forward_half<D, KEYS>, grid, (bf16 *)c->out, (float *)c->lse,
+                (bf16 *)c->qkv, c->turns, c->turn_keys, c->z);
+}
+
 template <int D> static void forward_of_size(const struct forward_call *c) {
     size_t heads = (size_t)c->z.sequences * (size_t)c->z.heads, length = (size_t)c->z.length;
-    if (c->s->half) {
-        struct cuda_grid grid = {dim3((unsigned)(heads < FORWARD_HEADS ? heads : (size_t)FORWARD_HEADS),
-                                      cuda_blocks(length, FORWARD_QUERIES), cuda_blocks(heads, FORWARD_HEADS)),
-                                 FORWARD_THREADS, forward_shared<D>};
-        cuda_launch(c->s, "attention forward", forward_half<D>, grid, (bf16 *)c->out, (float *)c->lse,
-                    (bf16 *)c->qkv, c->turns, c->turn_keys, c->z);
+    if (c->s->half && forward_shared<D, FORWARD_KEYS> <= c->s->shared_most) {
+        run_half<D, FORWARD_KEYS>(c, heads);
+    } else if (c->s->half) {
+        run_half<D, forward_keys_least<D>>(c, heads);
     } else {
         size_t floats = (FLOAT_ROWS + 2 * FLOAT_PASSING) * (size_t)(D + 4) + FLOAT_ROWS * FLOAT_WEIGHTS;
         struct cuda_grid grid = {dim3((unsigned)heads * cuda_blocks(length, FLOAT_ROWS)), FLOAT_THREADS,

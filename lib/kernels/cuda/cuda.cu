@@ -23,6 +23,16 @@ bool cuda_check(struct cuda *s, cudaError_t status, const char *what) {
     return status == cudaSuccess;
 }
 
+bool cuda_shared_ask(struct cuda *s, const char *name, const void *kernel, size_t bytes) {
+    if (bytes > s->shared_most) {
+        cuda_fail(s, "device 'cuda:%d': %s needs %zu bytes of shared memory a block, and this device has %zu",
+                  s->index, name, bytes, s->shared_most);
+        return false;
+    }
+    return cuda_check(s, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
+                      name);
+}
+
 static int returned_failure(struct cuda *s) {
     int code = s->failure;
     s->failure = 0;
@@ -228,12 +238,15 @@ static int check_device(int index) {
 }
 
 static int open_state(struct cuda *s) {
-    const char *what = "starting";
+    int shared = 0;
     cudaError_t status = cudaSetDevice(s->index);
+    if (status == cudaSuccess)
+        status = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, s->index);
     if (status == cudaSuccess)
         status = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
     if (status != cudaSuccess)
-        return error_set(ERROR_SYSTEM, "device 'cuda:%d': %s: %s", s->index, what, cudaGetErrorString(status));
+        return error_set(ERROR_SYSTEM, "device 'cuda:%d': starting: %s", s->index, cudaGetErrorString(status));
+    s->shared_most = (size_t)shared;
     cublasStatus_t products = cublasLtCreate(&s->products);
     if (products != CUBLAS_STATUS_SUCCESS)
         return error_set(ERROR_SYSTEM, "device 'cuda:%d': cuBLASLt does not start (status %d)", s->index,

@@ -29,9 +29,10 @@ struct cuda {
     cudaStream_t stream;
     cublasLtHandle_t products;
     struct matmul_cache *matmuls;
-    bool half;   // the compute dtype is bfloat16
-    int index;   // of the device
-    size_t used; // bytes allocated
+    bool half;          // the compute dtype is bfloat16
+    int index;          // of the device
+    size_t shared_most; // bytes of shared memory that a block may have
+    size_t used;        // bytes allocated
     struct cuda_block *blocks;
     int failure; // kept until the next download or synchronize
     char message[256];
@@ -76,17 +77,19 @@ struct cuda_grid {
     size_t shared;
 };
 
-enum { CUDA_SHARED_DEFAULT = 48 << 10 }; // more has to be asked for
+enum {
+    CUDA_SHARED_DEFAULT = 48 << 10, // more has to be asked for
+    CUDA_SHARED_LEAST = 99 << 10,   // of the chips that are served: compute capability 8.6, 8.9 and 12.x
+};
+
+// Ask for a kernel's shared memory; false (and the failure kept) where the device does not have so much.
+bool cuda_shared_ask(struct cuda *s, const char *name, const void *kernel, size_t bytes);
 
 template <typename... P, typename... A>
 void cuda_launch(struct cuda *s, const char *name, void (*kernel)(P...), struct cuda_grid grid, A... arguments) {
     if (s->failure != 0 || grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0)
         return;
-    if (grid.shared > CUDA_SHARED_DEFAULT &&
-        !cuda_check(s,
-                    cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         (int)grid.shared),
-                    name))
+    if (grid.shared > CUDA_SHARED_DEFAULT && !cuda_shared_ask(s, name, (const void *)kernel, grid.shared))
         return;
     cudaLaunchConfig_t configuration = {};
     configuration.gridDim = grid.blocks;
