@@ -163,6 +163,18 @@ close() {
     assert_equal "${#lines[@]}" 1
 }
 
+@test "cuda: a product that cuBLASLt has not as a batch runs model by model; one that it has not at all is named" {
+    emulated
+    local all="-m $data/m0 -m $data/m1 -m $data/m2"
+    route --device cuda $all "$data/a.tok" -o whole.scr
+    EMULATE_BATCH=1 route --device cuda $all "$data/a.tok" -o single.scr
+    close <(view --json single.scr | jq '.scores[]') <(view --json whole.scr | jq '.scores[]') 0.02
+    EMULATE_BATCH=0 run route --device cuda -m "$data/m0" "$data/a.tok" -o s.scr
+    assert_exit 1
+    assert_match "^route: device 'cuda:0': cuBLASLt [0-9]+ refuses the product [0-9]+x[0-9]+x[0-9]+ models 1 NT bf16>bf16 ld [0-9]+ .* align 16 16 16 16: it has no algorithm"
+    assert_absent s.scr
+}
+
 @test "cuda: memory that is too small is named in bytes, with what to lower" {
     emulated
     EMULATE_MEMORY=34000000 run train $small --device cuda -o m "$data/a.tok"

@@ -3,6 +3,7 @@
 #include "cublasLt.h"
 #include "grid.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <vector>
 
@@ -194,6 +195,12 @@ static cublasStatus_t check(const cublasLtMatmulDescOpaque_t *d, const cublasLtM
     return CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
+// There are algorithms for so many matrices at once.
+static int most_at_once() {
+    const char *text = getenv("EMULATE_BATCH");
+    return text && *text ? atoi(text) : INT_MAX;
+}
+
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t d,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t result,
@@ -204,6 +211,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     cublasStatus_t status = check(d, a, b, c, result);
     if (status != CUBLAS_STATUS_SUCCESS || most < 1)
         return status;
+    if (most_at_once() < result->batches)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     all[0] = {};
     for (int i = 0; i < 4; i++)
         all[0].algo.data[4 + i] = preference->alignment[i];

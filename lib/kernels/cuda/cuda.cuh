@@ -35,7 +35,7 @@ struct cuda {
     size_t used;        // bytes allocated
     struct cuda_block *blocks;
     int failure; // kept until the next download or synchronize
-    char message[256];
+    char message[512];
     void *scratch; // of the operation under way
     size_t scratch_bytes;
     struct recorded_steps *steps;

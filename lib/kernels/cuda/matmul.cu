@@ -183,9 +183,11 @@ struct matmul_plan *matmul_plan_get(struct cuda *s, const struct matmul_call *ca
 
 // ---- running ----
 
-static void refuse(struct cuda *s, const struct matmul_key *k, cublasStatus_t status) {
-    cuda_fail(s, "device 'cuda:%d': cuBLASLt refuses a product of %d x %d x %d, %d times (status %d)", s->index,
-              k->m, k->n, k->k, k->count, (int)status);
+static void refuse(struct cuda *s, const struct matmul_key *k, const char *why) {
+    char product[MATMUL_KEY_TEXT];
+    matmul_describe(k, product);
+    cuda_fail(s, "device 'cuda:%d': cuBLASLt %zu refuses the product %s: %s", s->index, cublasLtGetVersion(),
+              product, why);
 }
 
 bool matmul_launch(struct cuda *s, struct matmul_plan *p, const struct matmul_call *call) {
@@ -198,14 +200,40 @@ bool matmul_launch(struct cuda *s, struct matmul_plan *p, const struct matmul_ca
         cublasLtMatmul(s->products, &p->operation, &alpha, call->b, &p->a, call->a, &p->b, &beta, call->c, &p->c,
                        call->c, &p->c, &p->algorithm, s->matmuls->workspace, MATMUL_WORKSPACE, s->stream);
     if (status != CUBLAS_STATUS_SUCCESS)
-        refuse(s, &p->key, status);
+        refuse(s, &p->key, cublasLtGetStatusString(status));
     return true;
 }
 
+static const void *moved(const void *p, int64_t elements, size_t size) {
+    return p ? (const char *)p + elements * (int64_t)size : NULL;
+}
+
+static void run_call(struct cuda *s, const struct matmul_call *call);
+
+// Model by model, with the plan of one.
+static void run_each(struct cuda *s, const struct matmul_call *call) {
+    const struct cuda_product *q = &call->product;
+    size_t size = cuda_element(s);
+    for (int g = 0; g < q->count; g++) {
+        struct matmul_call one = *call;
+        one.product.count = 1;
+        one.a = moved(call->a, g * q->stride_a, size);
+        one.b = moved(call->b, g * q->stride_b, size);
+        one.c = (void *)moved(call->c, g * q->stride_c, q->float_out ? 4 : size);
+        one.kept = (void *)moved(call->kept, g * q->stride_c, size);
+        run_call(s, &one);
+    }
+}
+
+// There is no batch of some products whose single ones there are.
 static void run_plain(struct cuda *s, const struct matmul_call *call) {
     struct matmul_plan *p = matmul_plan_get(s, call);
-    if (p && !matmul_launch(s, p, call))
-        refuse(s, &p->key, CUBLAS_STATUS_NOT_SUPPORTED);
+    if (!p || matmul_launch(s, p, call))
+        return;
+    if (call->product.count > 1)
+        run_each(s, call);
+    else
+        refuse(s, &p->key, "it has no algorithm for it");
 }
 
 void matmul_run_apart(struct cuda *s, const struct matmul_call *call) {
@@ -235,28 +263,14 @@ static void run_call(struct cuda *s, const struct matmul_call *call) {
         matmul_run_apart(s, call);
 }
 
-static const void *moved(const void *p, int64_t elements, size_t size) {
-    return p ? (const char *)p + elements * (int64_t)size : NULL;
-}
-
 static void run(struct cuda *s, const struct matmul_call *call) {
     const struct cuda_product *q = &call->product;
-    size_t size = cuda_element(s);
     if (q->m == 0 || q->n == 0 || q->k == 0 || q->count == 0)
         return;
-    if (s->half || q->count == 1) {
+    if (s->half || q->count == 1)
         run_call(s, call);
-        return;
-    }
-    for (int g = 0; g < q->count; g++) {
-        struct matmul_call one = *call;
-        one.product.count = 1;
-        one.a = moved(call->a, g * q->stride_a, size);
-        one.b = moved(call->b, g * q->stride_b, size);
-        one.c = (void *)moved(call->c, g * q->stride_c, q->float_out ? 4 : size);
-        one.kept = (void *)moved(call->kept, g * q->stride_c, size);
-        run_call(s, &one);
-    }
+    else
+        run_each(s, call);
 }
 
 void cuda_product_run(struct cuda *s, const struct cuda_product *product, void *c, const void *a, const void *b) {

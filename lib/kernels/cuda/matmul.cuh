@@ -31,6 +31,8 @@ struct matmul_key {
     uint8_t unused[6];
 };
 
+enum { MATMUL_KEY_TEXT = 256 };
+
 struct matmul_plan {
     struct matmul_key key;
     cublasLtMatmulDescOpaque_t operation;
@@ -59,6 +61,9 @@ int matmul_candidates(struct cuda *s, struct matmul_plan *p, cublasLtMatmulHeuri
 // gelu.cu, over n elements of the compute dtype: y = gelu(z), where y may be z; dx *= gelu'(z)
 void cuda_gelu_forward(struct cuda *s, void *y, const void *z, size_t n);
 void cuda_gelu_backward(struct cuda *s, void *dx, const void *z, size_t n);
+
+// tune.cu: a product in words, for the table and for messages.
+void matmul_describe(const struct matmul_key *k, char text[MATMUL_KEY_TEXT]);
 
 // tune.cu: the table beside the backend or in TACIT_TUNE, if there is one for this device and library; the plan's
 // line in it, if it has one (false: none); and the choice by timing.

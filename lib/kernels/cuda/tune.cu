@@ -3,7 +3,7 @@
 // choice.
 //
 // The file: a line for each product, fields with tabs between them: device, cuBLASLt's version, the product
-// (describe_key), its algorithm (64 bytes in hexadecimal, opaque, good for that version alone) or "apart" (the
+// (matmul_describe), its algorithm (64 bytes in hexadecimal, opaque, good for that version alone) or "apart" (the
 // plain product and gelu.cu's kernel), and the microseconds of the choice and of the heuristics' first, for the
 // reader. Lines of other devices and versions, and lines that begin with #, are skipped.
 #include "matmul.cuh"
@@ -25,11 +25,11 @@ struct matmul_table {
     int count, room;
 };
 
-enum { KEY_TEXT = 256, ALGORITHM_TEXT = 2 * sizeof(cublasLtMatmulAlgo_t) + 1 };
+enum { ALGORITHM_TEXT = 2 * sizeof(cublasLtMatmulAlgo_t) + 1 };
 
-static void describe_key(const struct matmul_key *k, char text[KEY_TEXT]) {
+void matmul_describe(const struct matmul_key *k, char text[MATMUL_KEY_TEXT]) {
     static const char *const epilogues[] = {"", " gelu", " gelu-keep", " gelu-slope"};
-    snprintf(text, KEY_TEXT,
+    snprintf(text, MATMUL_KEY_TEXT,
              "%dx%dx%d models %d %c%c %s>%s%s%s ld %lld %lld %lld stride %lld %lld %lld align %d %d %d %d", k->m,
              k->n, k->k, k->count, k->a_transposed ? 'T' : 'N', k->b_transposed ? 'T' : 'N',
              k->half_in ? "bf16" : "f32", k->half_out ? "bf16" : "f32", k->add ? " add" : "",
@@ -182,11 +182,11 @@ static bool parse_algorithm(const char *text, cublasLtMatmulAlgo_t *algorithm) {
 
 bool matmul_table_find(struct cuda *s, struct matmul_plan *p) {
     const struct matmul_table *t = s->matmuls->table;
-    char product[KEY_TEXT];
+    char product[MATMUL_KEY_TEXT];
     const char *found = NULL;
     if (!t)
         return false;
-    describe_key(&p->key, product);
+    matmul_describe(&p->key, product);
     for (int i = 0; i < t->count && !found; i++)
         if (strcmp(t->lines[i].product, product) == 0)
             found = t->lines[i].algorithm;
@@ -298,9 +298,9 @@ extern "C" int kernels_cuda_tune_begin(struct device *d) {
 }
 
 static void write_line(FILE *f, const char *device, const struct matmul_plan *p) {
-    char product[KEY_TEXT], algorithm[ALGORITHM_TEXT] = "apart";
+    char product[MATMUL_KEY_TEXT], algorithm[ALGORITHM_TEXT] = "apart";
     const unsigned char *bytes = (const unsigned char *)&p->algorithm;
-    describe_key(&p->key, product);
+    matmul_describe(&p->key, product);
     for (size_t i = 0; !p->refused && i < sizeof p->algorithm; i++)
         snprintf(algorithm + 2 * i, 3, "%02x", bytes[i]);
     fprintf(f, "%s\t%zu\t%s\t%s\t%.2f\t%.2f\n", device, cublasLtGetVersion(), product, algorithm, p->microseconds,
