@@ -112,6 +112,32 @@ close() {
     assert_absent m.part
 }
 
+# --log without what the clock says
+timeless() {
+    jq -c 'del(.seconds, .tokens_per_second, .waited)' "$1"
+}
+
+@test "train --device cuda: the host waits twice a step, for losses and norms, however many micro-batches there are" {
+    emulated
+    local micro steps
+    for micro in 8 3 1; do
+        for steps in 5 7; do
+            EMULATE_COUNT=$micro.$steps train $small --device cuda --micro-batch $micro --steps $steps -o m "$data/a.tok"
+        done
+        assert_equal $(($(sed 's/.*waits //' $micro.7) - $(sed 's/.*waits //' $micro.5))) 4
+    done
+}
+
+@test "train --device cuda: what the device does late comes out the same" {
+    emulated
+    local run="$small --device cuda --micro-batch 3"
+    train $run --log at-once.log -o at-once "$data/a.tok"
+    EMULATE_STREAM=late train $run --log late.log -o late "$data/a.tok"
+    same_weights at-once late
+    assert_equal "$(timeless late.log)" "$(timeless at-once.log)"
+    EMULATE_STREAM=late unit model_invariance
+}
+
 @test "route --device cuda: log-probs are the CPU's, and many models score as each alone" {
     emulated
     route --device cpu --compute f32 --per-token -m "$data/m1" "$data/a.tok" -o cpu.lp

@@ -75,8 +75,9 @@ struct kernels {
     // ---- memory ----
     int (*allocate)(struct device *d, size_t bytes, dptr *p); // 64-byte aligned; ERROR_SYSTEM names the bytes
     void (*release)(struct device *d, dptr p);
-    void (*upload)(struct device *d, dptr to, const void *from, size_t bytes); // `from` may be reused at return
-    int (*download)(struct device *d, void *to, dptr from, size_t bytes);      // waits; returns kept failures
+    // `from` may be reused at return; what was issued before may not be done yet.
+    void (*upload)(struct device *d, dptr to, const void *from, size_t bytes);
+    int (*download)(struct device *d, void *to, dptr from, size_t bytes); // waits; returns kept failures
     void (*copy)(struct device *d, dptr to, dptr from, size_t bytes);
     void (*zero)(struct device *d, dptr p, size_t bytes);
     int (*synchronize)(struct device *d);

@@ -112,12 +112,14 @@ static void pass(struct model *m, const struct kernel_models *km, int B, int S) 
     backward(m, km, B, S);
 }
 
-int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
-                   const float *scale, double *sum) {
+int model_gradient_start(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                         const float *scale) {
     const struct kernels *k = m->device->k;
     size_t rows = (size_t)B * (size_t)S, all = rows * (size_t)m->size.models;
     if (!m->size.train)
         return error_set(ERROR_USAGE, "the model was made without gradients and moments");
+    if (m->started == m->size.passes)
+        return error_set(ERROR_USAGE, "more than %d passes at once", m->size.passes);
     int code = model_check_input(m, tokens, targets, all, B, S);
     if (code)
         return code;
@@ -129,10 +131,31 @@ int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targ
         pass(m, &km, B, S);
         k->recorded(m->device);
     }
-    code = k->download(m->device, m->staging, m->logprobs, all * sizeof(float));
-    if (!code)
-        code = model_check_logprobs(m, m->staging, B, S, true);
-    for (size_t i = 0; i < all && !code; i++)
-        sum[i / rows] -= (double)m->staging[i];
+    k->copy(m->device, dptr_at(m->kept_logprobs, m->kept * sizeof(float)), m->logprobs, all * sizeof(float));
+    m->passes[m->started++] = (struct started_pass){B, S};
+    m->kept += all;
+    return OK;
+}
+
+int model_gradient_finish(struct model *m, double *sum) {
+    const float *logprobs = m->staging;
+    int started = m->started,
+        code = m->device->k->download(m->device, m->staging, m->kept_logprobs, m->kept * sizeof(float));
+    m->started = 0;
+    m->kept = 0;
+    for (int i = 0; i < started && !code; i++) {
+        const struct started_pass *p = &m->passes[i];
+        size_t rows = (size_t)p->batch * (size_t)p->length, all = rows * (size_t)m->size.models;
+        code = model_check_logprobs(m, logprobs, p->batch, p->length, true);
+        for (size_t j = 0; j < all && !code; j++)
+            sum[j / rows] -= (double)logprobs[j];
+        logprobs += all;
+    }
     return code;
+}
+
+int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                   const float *scale, double *sum) {
+    int code = model_gradient_start(m, tokens, targets, B, S, scale);
+    return code ? code : model_gradient_finish(m, sum);
 }

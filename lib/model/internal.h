@@ -48,15 +48,23 @@ struct layer_buffers {
     dptr mlp_mid; // c [G,R,F], what the MLP's last product reads
 };
 
+// A pass whose log-probs wait on the device.
+struct started_pass {
+    int batch, length;
+};
+
 struct model {
     struct device *device; // borrowed
     struct model_config config;
     struct model_size size;
     struct tensor_table table;
     struct layer_buffers *layers; // [L]
-    float *staging;               // host: G B S log-probs, and pieces of parameters on their way in and out
-    size_t staging_size;          // in elements
-    double *norms;                // host [G]
+    float *staging;              // host: log-probs of all passes, and pieces of parameters on their way in and out
+    size_t staging_size;         // in elements
+    double *norms;               // host [G]
+    struct started_pass *passes; // [size.passes]
+    int started;
+    size_t kept; // log-probs of the started passes
 
     dptr arena;                                                      // all below lies in it
     dptr parameters, copies, gradients, first_moment, second_moment; // copies = parameters in float32
@@ -68,6 +76,7 @@ struct model {
     int logit_rows;
     dptr dresidual, dbranch, dnormed; // f32, c, c [G,R,H]: gradients of x, of the branch, of the norm's output
     dptr dwide, dmid;                 // c [G,R,max(widths)], c [G,R,max(A D, F)]
+    dptr kept_logprobs;               // f32 [size.passes][G,R]: of the started passes, without gaps
     dptr square_sums;                 // f64 [G]
     dptr scale, clip_scale;           // f32 [G]: of the loss, of the gradients in an update
 };

@@ -17,6 +17,7 @@ struct model_size {
     int batch, length; // the largest B (of one pass) and S
     bool train;        // gradients, moments and saved activations
     bool recompute; // save only what each layer reads, and compute the rest again: the same results, less memory
+    int passes;     // the most of model_gradient_start() before model_gradient_finish(); 0: one
 };
 
 // One named tensor of the checkpoint, in the order of the arena.
@@ -62,6 +63,11 @@ int model_score_one(struct model *m, int g, const uint32_t *tokens, const uint32
 // one, to rounding. ERROR_NUMERIC where a log-prob is not finite; the gradients are then spoilt.
 int model_gradient(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
                    const float *scale, double *sum);
+// The same in two parts, so that a device goes from pass to pass without the host: several passes are started, and
+// then waited for together. Sums and errors are what the same calls of model_gradient() make.
+int model_gradient_start(struct model *m, const uint32_t *tokens, const uint32_t *targets, int B, int S,
+                         const float *scale);
+int model_gradient_finish(struct model *m, double *sum);
 
 struct model_optimizer {
     double rate, beta1, beta2, epsilon, decay, clip; // clip 0: none (global norm)

@@ -123,6 +123,7 @@ static void take_backward(struct model *m, struct arena *a, size_t rows) {
     m->dnormed = take(a, rows * h, size);
     m->dwide = take(a, rows * (size_t)larger(w.qkv, w.mlp_in), size);
     m->dmid = take(a, rows * (size_t)larger(w.attention, m->config.feed_forward), size);
+    m->kept_logprobs = take(a, rows * (size_t)m->size.passes, sizeof(float));
     m->square_sums = take(a, (size_t)m->size.models, sizeof(double));
     m->scale = take(a, (size_t)m->size.models, sizeof(float));
     m->clip_scale = take(a, (size_t)m->size.models, sizeof(float));
@@ -169,6 +170,7 @@ void model_plan(const struct model_config *c, const struct device *d, const stru
     struct device described = *d;
     struct layer_buffers layer;
     struct model m = {.device = &described, .config = *c, .size = *size, .layers = &layer};
+    m.size.passes = larger(size->passes, 1);
     m.table.elements = tensor_table_elements(c);
     struct arena measure = {0};
     lay_out(&m, &measure, memory);
@@ -181,13 +183,16 @@ void model_plan(const struct model_config *c, const struct device *d, const stru
 
 static int allocate_host(struct model *m) {
     size_t rows = (size_t)m->size.models * (size_t)m->size.batch * (size_t)m->size.length;
-    m->staging_size = rows > STAGING_ELEMENTS ? rows : STAGING_ELEMENTS;
+    size_t logprobs = rows * (size_t)m->size.passes;
+    m->staging_size = logprobs > STAGING_ELEMENTS ? logprobs : STAGING_ELEMENTS;
     if (m->staging_size < (size_t)m->config.vocab)
         m->staging_size = (size_t)m->config.vocab;
     m->staging = memory_new(m->staging_size, sizeof *m->staging);
     m->layers = memory_new((size_t)m->config.layers, sizeof *m->layers);
     m->norms = memory_new((size_t)m->size.models, sizeof *m->norms);
-    return m->staging && m->layers && m->norms ? tensor_table_new(&m->table, &m->config) : ERROR_SYSTEM;
+    m->passes = memory_new((size_t)m->size.passes, sizeof *m->passes);
+    bool all = m->staging && m->layers && m->norms && m->passes;
+    return all ? tensor_table_new(&m->table, &m->config) : ERROR_SYSTEM;
 }
 
 static int allocate_device(struct model *m) {
@@ -220,6 +225,7 @@ int model_new(struct model **out, struct device *d, const struct model_config *c
     m->device = d;
     m->config = *c;
     m->size = *size;
+    m->size.passes = larger(size->passes, 1);
     int code = allocate_host(m);
     if (!code)
         code = allocate_device(m);
@@ -240,5 +246,6 @@ void model_free(struct model *m) {
     free(m->layers);
     free(m->staging);
     free(m->norms);
+    free(m->passes);
     free(m);
 }

@@ -33,6 +33,7 @@
 //   EMULATE_CAPABILITY=M.m  8.0 by default; it decides how much shared memory a block may have
 //   EMULATE_SHARED=B    so many bytes of it instead
 //   EMULATE_BATCH=N     products of more than N matrices have no algorithm (0: none has)
+//   EMULATE_STREAM=late what is issued waits until the host waits for it (otherwise it is done at once)
 //   EMULATE_COUNT=FILE  nothing is run, device memory reads as zeros, and a line for FILE counts what would have
 //                       run (graphs by what is in them): shapes of any size
 //   EMULATE_DRIVER=V    the CUDA version of the driver, 13000 by default; less than 13000 is too old

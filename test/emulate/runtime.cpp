@@ -2,10 +2,12 @@
 #include "cuda_runtime.h"
 #include "grid.h"
 
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <vector>
 
@@ -202,7 +204,7 @@ struct emulate_stream {
 };
 struct emulate_event {
     double seconds;
-    bool recorded;
+    bool recorded, waited_for; // waited_for: issued, and not yet done
 };
 
 static emulate_stream default_stream;
@@ -240,6 +242,23 @@ static struct counts {
     }
 } counted;
 
+// ---- late, instead of at once ----
+
+static tasks waiting; // of all streams, in the order in which they were issued
+
+static bool is_late() {
+    static const char *when = getenv("EMULATE_STREAM");
+    return when && strcmp(when, "late") == 0;
+}
+
+// The host waits, for everything.
+static void catch_up() {
+    tasks all = std::move(waiting);
+    waiting.clear();
+    for (const auto &task : all)
+        task.run();
+}
+
 cudaError_t emulate_issue(cudaStream_t stream, emulate_kind kind, std::function<void()> task) {
     emulate_stream *s = stream_of(stream);
     if (s->capturing) {
@@ -247,8 +266,11 @@ cudaError_t emulate_issue(cudaStream_t stream, emulate_kind kind, std::function<
         return cudaSuccess;
     }
     counted.of[kind]++;
-    if (!count_file() || kind == EMULATE_DOWNLOAD || kind == EMULATE_EVENT)
-        task();
+    if (count_file() && kind != EMULATE_DOWNLOAD && kind != EMULATE_EVENT)
+        return cudaSuccess;
+    waiting.push_back({kind, task});
+    if (!is_late())
+        catch_up();
     return cudaSuccess;
 }
 
@@ -266,6 +288,7 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    catch_up();
     if (capturing == stream)
         capturing = NULL;
     delete stream;
@@ -275,6 +298,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     locked l(lock);
     counted.waits++;
+    catch_up();
     return stream_of(stream)->capturing ? outside_capture() : cudaSuccess;
 }
 
@@ -284,6 +308,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 
 cudaError_t cudaDeviceSynchronize() {
     locked l(lock);
+    catch_up();
     return outside_capture();
 }
 
@@ -356,22 +381,27 @@ cudaError_t cudaEventCreate(cudaEvent_t *event) {
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    catch_up();
     delete event;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     locked l(lock);
+    event->waited_for = true;
     return emulate_issue(stream, EMULATE_EVENT, [event] {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         event->seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
         event->recorded = true;
+        event->waited_for = false;
     });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    (void)event;
+    locked l(lock);
+    if (event->waited_for)
+        catch_up();
     return cudaSuccess;
 }
 
@@ -453,6 +483,7 @@ cudaError_t cudaFree(void *p) {
     cudaError_t status = outside_capture();
     if (status != cudaSuccess)
         return status;
+    catch_up();
     auto at = memory.blocks.find((uintptr_t)p);
     if (at == memory.blocks.end()) {
         fprintf(stderr, "emulate: cudaFree(%p): no block of device memory, or freed before\n", p);
@@ -472,15 +503,28 @@ cudaError_t cudaFree(void *p) {
     return cudaSuccess;
 }
 
+static std::map<uintptr_t, size_t> host_blocks; // that the device reads by itself
+
+static bool is_paged(const void *p) {
+    auto next = host_blocks.upper_bound((uintptr_t)p);
+    return next == host_blocks.begin() || (uintptr_t)p - std::prev(next)->first >= std::prev(next)->second;
+}
+
 cudaError_t cudaMallocHost(void **p, size_t bytes) {
+    locked l(lock);
     cudaError_t status = outside_capture();
     *p = NULL;
     if (status == cudaSuccess && !(*p = malloc(bytes > 0 ? bytes : 1)))
         status = result(cudaErrorMemoryAllocation);
+    if (status == cudaSuccess)
+        host_blocks[(uintptr_t)*p] = bytes;
     return status;
 }
 
 cudaError_t cudaFreeHost(void *p) {
+    locked l(lock);
+    catch_up();
+    host_blocks.erase((uintptr_t)p);
     free(p);
     return cudaSuccess;
 }
@@ -500,12 +544,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         return cudaSuccess;
     if ((to_device && !emulate_is_device(to, bytes)) || (from_device && !emulate_is_device(from, bytes)))
         return result(cudaErrorInvalidValue);
-    if (!(to_device && from_device)) { // pageable memory of the host
-        cudaError_t status = stream_of(stream)->capturing ? outside_capture() : cudaSuccess;
-        if (status != cudaSuccess)
-            return status;
-    }
-    return emulate_issue(stream, to_device ? EMULATE_COPY : EMULATE_DOWNLOAD, [=] { memmove(to, from, bytes); });
+    bool paged = !(to_device && from_device) && is_paged(to_device ? from : to);
+    cudaError_t status = paged && stream_of(stream)->capturing ? outside_capture() : cudaSuccess;
+    if (status == cudaSuccess)
+        status =
+            emulate_issue(stream, to_device ? EMULATE_COPY : EMULATE_DOWNLOAD, [=] { memmove(to, from, bytes); });
+    if (paged)
+        catch_up();
+    return status;
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {

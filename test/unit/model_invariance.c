@@ -147,6 +147,47 @@ static void check_accumulation(struct device *d, const struct model_config *c) {
     model_free(m);
 }
 
+// Passes that are started together and those that are waited for one by one: the same bytes, the same errors.
+static void check_passes(struct device *d, const struct model_config *c) {
+    enum { PASSES = BATCH };
+    uint32_t tokens[MODELS * BATCH * LENGTH], targets[MODELS * BATCH * LENGTH];
+    const float scale[MODELS] = {0.01f, 0.02f, 0.03f};
+    random_tokens(tokens, targets, MODELS * BATCH, LENGTH, c->vocab, 9);
+    float *gradients[2];
+    double sums[2][MODELS] = {{0}};
+    size_t n = elements_of(d, c);
+    for (int together = 0; together < 2; together++) {
+        struct model *m;
+        struct model_size size = {MODELS, BATCH, LENGTH, .train = true, .passes = together ? PASSES : 0};
+        CHECK_OK(model_new(&m, d, c, &size));
+        for (int g = 0; g < MODELS; g++)
+            CHECK_OK(model_init(m, g, (uint64_t)g));
+        for (int i = 0; i < PASSES; i++) { // of other lengths, so that they end at odd places
+            const uint32_t *of = targets + i * MODELS * LENGTH;
+            if (together)
+                CHECK_OK(model_gradient_start(m, tokens + i * MODELS * LENGTH, of, 1, LENGTH - i, scale));
+            else
+                CHECK_OK(model_gradient(m, tokens + i * MODELS * LENGTH, of, 1, LENGTH - i, scale, sums[0]));
+        }
+        if (together) {
+            CHECK_ERROR(model_gradient_start(m, tokens, targets, 1, LENGTH, scale), ERROR_USAGE);
+            CHECK_OK(model_gradient_finish(m, sums[1]));
+        }
+        gradients[together] = model_values(m, MODELS - 1, MODEL_GRADIENTS);
+        // What is not finite is found where it is, in the order of the passes.
+        const struct model_tensor *t = model_tensor_get(m, 3);
+        CHECK_OK(model_set(m, 1, MODEL_PARAMETERS, t->offset + 5, 1, &(float){NAN}));
+        CHECK_OK(model_gradient_start(m, tokens, targets, 1, LENGTH, scale));
+        CHECK_ERROR(model_gradient_finish(m, sums[1]), ERROR_NUMERIC);
+        CHECK_MESSAGE("model 1, sequence 0, position 0: log-prob is nan");
+        model_free(m);
+    }
+    CHECK(memcmp(sums[0], sums[1], sizeof sums[0]) == 0 && sums[0][MODELS - 1] > 1);
+    CHECK(memcmp(gradients[0], gradients[1], n * sizeof(float)) == 0);
+    free(gradients[0]);
+    free(gradients[1]);
+}
+
 static void check_memory(struct device *d, const struct model_config *c) {
     for (int training = 0; training < 2; training++) {
         struct model_size size = {2, BATCH, LENGTH, .train = training};
@@ -182,6 +223,7 @@ int main(void) {
         check_recomputing(d, &c);
         check_scores(d, &c);
         check_accumulation(d, &c);
+        check_passes(d, &c);
         device_close(d);
     }
     return check_report();

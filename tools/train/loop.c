@@ -10,13 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct model_size training_size(const struct training *t) {
+    const struct train_options *o = t->options;
+    return (struct model_size){.models = t->count,
+                               .batch = (int)o->micro_batch,
+                               .length = (int)o->length,
+                               .train = true,
+                               .recompute = o->recompute,
+                               .passes = (int)((o->batch + o->micro_batch - 1) / o->micro_batch)};
+}
+
 int training_allocate(struct training *t) {
     const struct train_options *o = t->options;
-    struct model_size size = {.models = t->count,
-                              .batch = (int)o->micro_batch,
-                              .length = (int)o->length,
-                              .train = true,
-                              .recompute = o->recompute};
+    struct model_size size = training_size(t);
     size_t one = (size_t)size.batch * (size_t)size.length, n = (size_t)t->count * one;
     int code = o->evaluation ? batch_new(&t->held_out, size.batch, size.length) : OK;
     if (code != OK)
@@ -102,8 +108,8 @@ static void account(struct training *t, struct run *r) {
     s->step++;
 }
 
-// The same sequences of every model's batch, padded to the longest of them all.
-static int pass(struct training *t, int begin, int n) {
+// Start with the same sequences of every model's batch, padded to the longest of them all.
+static int start_pass(struct training *t, int begin, int n) {
     int S = 1;
     for (int g = 0; g < t->count; g++) {
         int longest = batch_longest(t->runs[g].batch, begin, n);
@@ -112,7 +118,7 @@ static int pass(struct training *t, int begin, int n) {
     size_t one = (size_t)n * (size_t)S;
     for (int g = 0; g < t->count; g++)
         batch_pack(t->runs[g].batch, begin, n, S, t->tokens + (size_t)g * one, t->targets + (size_t)g * one);
-    return model_gradient(t->model, t->tokens, t->targets, n, S, t->scales, t->nats);
+    return model_gradient_start(t->model, t->tokens, t->targets, n, S, t->scales);
 }
 
 // The mean over all predicted tokens of the step is one loss, however it is cut into micro-batches.
@@ -125,8 +131,8 @@ static int accumulate(struct training *t) {
     }
     int code = OK;
     for (int begin = 0; begin < rows && code == OK; begin += micro)
-        code = pass(t, begin, rows - begin < micro ? rows - begin : micro);
-    return code;
+        code = start_pass(t, begin, rows - begin < micro ? rows - begin : micro);
+    return code == OK ? model_gradient_finish(t->model, t->nats) : code;
 }
 
 static int step(struct training *t, double *rate) {

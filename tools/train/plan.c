@@ -163,13 +163,10 @@ static void print_text(const struct training *t, const struct plan *p) {
 
 static void plan_memory(const struct training *t, struct plan *p) {
     const struct train_options *o = t->options;
-    struct model_size size = {.models = t->count,
-                              .batch = (int)o->micro_batch,
-                              .length = (int)o->length,
-                              .train = true,
-                              .recompute = o->recompute};
-    uint64_t batch = (uint64_t)(o->batch * o->length) * 4 * sizeof(uint32_t);       // tokens and targets, twice
-    uint64_t micro = (uint64_t)(o->micro_batch * o->length) * 4 * sizeof(uint32_t); // the same, scores, log-probs
+    struct model_size size = training_size(t);
+    uint64_t batch =
+        (uint64_t)(o->batch * o->length) * 5 * sizeof(uint32_t); // tokens and targets twice, log-probs
+    uint64_t micro = (uint64_t)(o->micro_batch * o->length) * 3 * sizeof(uint32_t); // tokens, targets, scores
     model_plan(&t->config, t->device, &size, &p->memory);
     p->data = (batch + micro) * (uint64_t)t->count;
     for (int g = 0; g < t->count && t->runs[g].feed; g++)

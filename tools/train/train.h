@@ -135,6 +135,9 @@ int report_resume(int64_t step);
 
 // ---- loop.c ----
 
+// Of the model: a step's micro-batches follow each other on the device.
+struct model_size training_size(const struct training *t);
+
 // The model (not yet its weights) and the batches.
 int training_allocate(struct training *t);
 

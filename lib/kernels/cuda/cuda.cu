@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // ---- failures ----
 
@@ -130,12 +131,60 @@ static void release(struct device *d, dptr p) {
     cuda_memory_free(cuda_of(d), p);
 }
 
-// From pageable memory: the runtime has taken a copy when the call returns.
+// What is uploaded waits here until the stream comes to it: the device reads this memory by itself, where for any
+// other the runtime may wait for all that was issued before. Parts are taken in turn, so the host may be as many
+// uploads ahead: two passes of a model.
+enum { STAGING_PARTS = 8, STAGING_BYTES = 4 << 20 };
+
+struct cuda_staging {
+    struct {
+        void *memory;
+        cudaEvent_t read; // what it held is on the device
+    } parts[STAGING_PARTS];
+    int next;
+};
+
+static int staging_open(struct cuda *s) {
+    s->staging = (struct cuda_staging *)calloc(1, sizeof *s->staging);
+    if (!s->staging)
+        return error_set(ERROR_SYSTEM, "out of memory: %zu bytes", sizeof *s->staging);
+    cudaError_t status = cudaSuccess;
+    for (int i = 0; i < STAGING_PARTS && status == cudaSuccess; i++) {
+        status = cudaMallocHost(&s->staging->parts[i].memory, STAGING_BYTES);
+        if (status == cudaSuccess)
+            status = cudaEventCreateWithFlags(&s->staging->parts[i].read, cudaEventDisableTiming);
+    }
+    return status == cudaSuccess
+               ? OK
+               : error_set(ERROR_SYSTEM, "device 'cuda:%d': %d bytes of the host's memory for uploads: %s",
+                           s->index, STAGING_PARTS * STAGING_BYTES, cudaGetErrorString(status));
+}
+
+static void staging_close(struct cuda *s) {
+    for (int i = 0; s->staging && i < STAGING_PARTS; i++) {
+        if (s->staging->parts[i].read)
+            cudaEventDestroy(s->staging->parts[i].read);
+        if (s->staging->parts[i].memory)
+            cudaFreeHost(s->staging->parts[i].memory);
+    }
+    free(s->staging);
+    s->staging = NULL;
+}
+
 static void upload(struct device *d, dptr to, const void *from, size_t bytes) {
+    static const char what[] = "copying to the device";
     struct cuda *s = cuda_of(d);
-    if (s->failure == 0)
-        cuda_check(s, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s->stream),
-                   "copying to the device");
+    for (size_t at = 0; at < bytes && s->failure == 0; at += STAGING_BYTES) {
+        size_t piece = bytes - at < STAGING_BYTES ? bytes - at : (size_t)STAGING_BYTES;
+        auto *part = &s->staging->parts[s->staging->next];
+        s->staging->next = (s->staging->next + 1) % STAGING_PARTS;
+        if (!cuda_check(s, cudaEventSynchronize(part->read), what))
+            return;
+        memcpy(part->memory, (const char *)from + at, piece);
+        if (cuda_check(s, cudaMemcpyAsync(dptr_at(to, at), part->memory, piece, cudaMemcpyHostToDevice, s->stream),
+                       what))
+            cuda_check(s, cudaEventRecord(part->read, s->stream), what);
+    }
 }
 
 static int download(struct device *d, void *to, dptr from, size_t bytes) {
@@ -190,6 +239,7 @@ static void close_device(struct device *d) {
         return;
     if (s->stream)
         cudaStreamSynchronize(s->stream);
+    staging_close(s);
     cuda_forget(s);
     cuda_matmul_close(s);
     while (s->blocks)
@@ -251,7 +301,8 @@ static int open_state(struct cuda *s) {
     if (products != CUBLAS_STATUS_SUCCESS)
         return error_set(ERROR_SYSTEM, "device 'cuda:%d': cuBLASLt does not start (status %d)", s->index,
                          (int)products);
-    return cuda_matmul_open(s);
+    int code = staging_open(s);
+    return code == OK ? cuda_matmul_open(s) : code;
 }
 
 // The chip's name, and which table of `make tune` chooses the products: both go into logs.

@@ -24,6 +24,7 @@ extern "C" {
 struct matmul_cache;   // matmul.cu: cuBLASLt's plans by shape
 struct recorded_steps; // record.cu: graphs by key
 struct cuda_block;     // cuda.cu: memory that is allocated
+struct cuda_staging;   // cuda.cu: uploads under way
 
 struct cuda {
     cudaStream_t stream;
@@ -34,6 +35,7 @@ struct cuda {
     size_t shared_most; // bytes of shared memory that a block may have
     size_t used;        // bytes allocated
     struct cuda_block *blocks;
+    struct cuda_staging *staging;
     int failure; // kept until the next download or synchronize
     char message[512];
     void *scratch; // of the operation under way
