@@ -229,7 +229,10 @@ END
 .pre_tokenizer = meta + {"replacement": "_"}~pre_tokenizer: Metaspace with another replacement
 .pre_tokenizer = meta + {"prepend_scheme": "last"}~pre_tokenizer: Metaspace with this prepend_scheme
 .decoder = null | .pre_tokenizer = meta + {"split": true}~pre_tokenizer: Metaspace with split
-.decoder = null | .pre_tokenizer = meta | .added_tokens[0] += {content: "a", id: 64}~added_tokens: "a": a special character of model.vocab
+.decoder = null | .pre_tokenizer = meta | .added_tokens[0] += {content: "a", id: 64}~added_tokens: "a": a special token that the model makes
+.model.ignore_merges = true | .added_tokens[0] += {content: "ab", id: 599} | .model.vocab["ab"] = 599~added_tokens: "ab": a special token that the model makes
+.decoder = null | .pre_tokenizer = meta | .model.unk_token = "a"~unk_token: "a": a token that the model makes
+.decoder = null | .pre_tokenizer = meta | .model.unk_token = "he"~unk_token: "he": a token that the model makes
 .decoder = {"type": "Metaspace"}~decoder: Metaspace
 .decoder = {"type": "WordPiece"}~decoder: WordPiece
 .post_processor = {"type": "BertProcessing"}~post_processor: BertProcessing

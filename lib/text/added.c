@@ -140,6 +140,8 @@ static bool stands_alone(const struct added_search *s) {
 
 static void take_spaces(struct added_search *s, const struct added *token) {
     size_t beside;
+    if (token->strip_left && s->match_begin < s->begin)
+        s->match_begin = s->begin;
     while (token->strip_left && s->match_begin > s->begin &&
            character_class(character_before(s, s->match_begin, &beside)) == CLASS_SPACE)
         s->match_begin = beside;
@@ -163,6 +165,8 @@ bool added_next(const struct added_matcher *m, struct added_search *s, bool allo
         if ((token->special && !allow_special) || (token->single_word && !stands_alone(s)))
             continue;
         take_spaces(s, token);
+        if (s->match_begin >= s->match_end)
+            continue; // the token before has taken all of it
         s->id = token->id;
         return true;
     }

@@ -165,6 +165,26 @@ static int add_ordinary(struct reading *r, const char *text) {
     return vocabulary_add_piece(v, text, size, v->scheme.byte_fallback ? byte_of_name(text, size) : -1);
 }
 
+static bool is_character(const uint8_t *text, size_t size) {
+    uint32_t character;
+    return size > 0 && utf8_character(text, size, &character) == size;
+}
+
+// Whether the model makes a special token of model.vocab of a text that holds it, special or not: a character, or
+// with ignore_merges a word. (None that merges make is accepted.)
+static int find_made(struct reading *r, const char *text, bool *made) {
+    const struct scheme *s = &r->v->scheme;
+    size_t size = strlen(text), end = 0;
+    *made = s->symbols == SYMBOLS_CHARACTERS && is_character((const uint8_t *)text, size);
+    if (*made || !s->whole_words || (s->symbols == SYMBOLS_BYTES && !in_alphabet(text)))
+        return OK;
+    int code = parse_piece(r, text, &r->left);
+    if (code == OK && split_words(s->pattern, r->left.data, r->left.size, 0, &end, 1) == 1)
+        *made = end == r->left.size &&
+                (!s->dummy_prefix || s->prefix_first || strncmp(text, META_SPACE, META_SPACE_SIZE) == 0);
+    return code;
+}
+
 static int add_added(struct reading *r, const struct named *named) {
     struct vocabulary *v = r->v;
     struct added added = {.id = v->size, .text = (char *)named->text, .in_model = named->in_model};
@@ -181,12 +201,16 @@ static int add_added(struct reading *r, const struct named *named) {
         code = json_get_boolean(named->added, flags[i].key, false, flags[i].value);
     if (code != OK)
         return error_prefix(code, "added_tokens: \"%.64s\"", named->text);
-    uint32_t character;
+    bool made = false;
+    if (added.special && added.in_model)
+        code = find_made(r, named->text, &made);
+    if (code == OK && made)
+        code = error_set(ERROR_INPUT,
+                         "added_tokens: \"%.64s\": a special token that the model makes is not supported",
+                         named->text);
+    if (code != OK)
+        return code;
     size_t size = strlen(named->text);
-    if (added.special && added.in_model && v->scheme.symbols == SYMBOLS_CHARACTERS &&
-        utf8_character((const uint8_t *)named->text, size, &character) == size)
-        return error_set(ERROR_INPUT, "added_tokens: \"%s\": a special character of model.vocab is not supported",
-                         named->text); // it would be found in any text
     // Listed as the model could never come to it: it is found as added alone.
     if (!added.special && v->scheme.symbols == SYMBOLS_BYTES && !in_alphabet(named->text))
         added.in_model = false;
@@ -274,7 +298,8 @@ static int read_merges(struct reading *r, const json_t *merges) {
 
 // ---- the whole ----
 
-// The token of characters that have none.
+// The token of characters that have none. It must not come from others as well: words are cut where no token has
+// the characters of both sides, and neighbouring unknown ones are told by their id.
 static int read_unknown(struct reading *r, const json_t *model) {
     struct scheme *s = &r->v->scheme;
     const json_t *unknown = json_object_get(model, "unk_token");
@@ -284,7 +309,15 @@ static int read_unknown(struct reading *r, const json_t *model) {
     if (!id)
         return error_set(ERROR_INPUT, "unk_token: no token of model.vocab");
     s->unknown = (uint32_t)json_integer_value(id);
-    return OK;
+    size_t size;
+    const uint8_t *piece = vocabulary_piece(r->v, s->unknown, &size);
+    bool made = is_character(piece, size);
+    const struct merge *merges = (const struct merge *)r->v->merges.data;
+    for (uint32_t i = 0; i < vocabulary_merge_count(r->v) && !made; i++)
+        made = merges[i].left == s->unknown || merges[i].right == s->unknown || merges[i].result == s->unknown;
+    return made ? error_set(ERROR_INPUT, "unk_token: \"%.64s\": a token that the model makes is not supported",
+                            text_of(unknown))
+                : OK;
 }
 
 // Metaspace's split cuts before every U+2581, ours at the first of several: the same where that is a token and no

@@ -146,8 +146,8 @@ static void save_again(void) {
                 "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"\u2581\", "
                 "\"prepend_scheme\": \"%s\", \"split\": %s}, \"model\": {\"type\": \"BPE\", \"unk_token\": %s, "
                 "\"ignore_merges\": %s, "
-                "\"vocab\": {\"a\": 0, \"\u2581\": 1, \"\u2581a\": 2}, \"merges\": [\"\u2581 a\"]}}",
-                schemes[i % 3], i < 12 ? "true" : "false", i / 3 % 2 == 0 ? "null" : "\"a\"",
+                "\"vocab\": {\"a\": 0, \"\u2581\": 1, \"\u2581a\": 2, \"?!\": 3}, \"merges\": [\"\u2581 a\"]}}",
+                schemes[i % 3], i < 12 ? "true" : "false", i / 3 % 2 == 0 ? "null" : "\"?!\"",
                 i / 6 % 2 == 0 ? "true" : "false");
         fclose(file);
         CHECK_OK(vocabulary_load(&v, "metaspace.json"));

@@ -147,6 +147,8 @@ SHAPES = {
             ],
         }
     },
+    # The first of several takes what the next would begin with.
+    "strip": {"set": {"added_tokens": [added(END, 599), added("  ", 600, special=False, lstrip=True, rstrip=True)]}},
     "gap": {"set": {"added_tokens": [added(END, 700)]}, "vocab": {END: 700}},
     "llama2": {"base": "characters.json"},
     "llama2-crossing": {
