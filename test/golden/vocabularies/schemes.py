@@ -166,7 +166,14 @@ def main():
             vocabulary = fuzz.Vocabulary(path, folder)
             allow = vocabulary.can_allow and chance(0.5)
             documents = texts(names)
-            if found := fuzz.Comparison(options.tokenize, 1, vocabulary, folder).difference(documents, allow):
+            try:
+                found = fuzz.Comparison(options.tokenize, 1, vocabulary, folder).difference(documents, allow)
+            except BaseException as e:  # tokenizers', of added tokens with lstrip that overlap: it has no ids then
+                if type(e).__name__ != "PanicException":
+                    raise
+                refused["the library panics"] += 1
+                continue
+            if found:
                 i, theirs, ours = found
                 shutil.copy(path, ".")
                 print(f"{os.path.basename(path)}: {documents[i]!a}{' with --allow-special' if allow else ''}")
