@@ -23,8 +23,6 @@ struct run {
     uint64_t count;                // of slots
     uint64_t read, taken, settled; // batches so far: slot n % count each
     bool reading, settling, over;  // over: there is nothing more to read
-    bool *working;                 // by worker
-    int workers;
     int code;
     char *message; // of code
     pthread_mutex_t mutex;
@@ -67,24 +65,15 @@ static void read_batch(struct run *r) {
     }
 }
 
-static int find_idle(const struct run *r) {
-    for (int i = 0; i < r->workers; i++)
-        if (!r->working[i])
-            return i;
-    return -1;
-}
-
 static void work_batch(struct run *r, int worker) {
     uint64_t n = r->taken++ % r->count;
     struct slot *slot = &r->slots[n];
     slot->state = WORKING;
-    r->working[worker] = true;
     pthread_mutex_unlock(&r->mutex);
     int code = r->pipeline->work(r->pipeline->context, r->batches[n], worker);
     if (code != OK)
         keep_message(&slot->message);
     pthread_mutex_lock(&r->mutex);
-    r->working[worker] = false;
     slot->code = code;
     slot->state = DONE;
 }
@@ -111,15 +100,15 @@ static void settle_batch(struct run *r) {
     r->settled++;
 }
 
-static int take_part(void *context) {
-    struct run *r = context;
+// A worker stays at its work as long as there is any, for its memory is in its processor's cache; -1: the thread
+// beside them.
+static void take_part(struct run *r, int worker) {
     pthread_mutex_lock(&r->mutex);
     while (r->code == OK && !(r->over && r->settled == r->read)) {
-        int worker = find_idle(r);
-        if (!r->settling && r->settled < r->read && r->slots[r->settled % r->count].state == DONE) {
-            settle_batch(r);
-        } else if (worker >= 0 && r->taken < r->read) {
+        if (worker >= 0 && r->taken < r->read) {
             work_batch(r, worker);
+        } else if (!r->settling && r->settled < r->read && r->slots[r->settled % r->count].state == DONE) {
+            settle_batch(r);
         } else if (!r->reading && !r->over && r->read - r->settled < r->count) {
             read_batch(r);
         } else {
@@ -130,30 +119,28 @@ static int take_part(void *context) {
     }
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->mutex);
-    return OK; // r->code is the run's
 }
 
 static void take_part_in_pool(void *context, int i, int thread) {
     (void)i;
-    (void)thread;
-    take_part(context);
+    take_part(context, thread);
+}
+
+static int take_part_beside(void *context) {
+    take_part(context, -1);
+    return OK; // an error is the run's
 }
 
 int pipeline_run(const struct pipeline *pipeline, struct threads *threads, void *const *batches, int count) {
-    struct run r = {
-        .pipeline = pipeline, .batches = batches, .count = (uint64_t)count, .workers = threads_count(threads)};
+    struct run r = {.pipeline = pipeline, .batches = batches, .count = (uint64_t)count};
     r.slots = memory_new((size_t)count, sizeof *r.slots);
-    r.working = memory_new((size_t)r.workers, sizeof *r.working);
-    if (!r.slots || !r.working) {
-        free(r.slots);
-        free(r.working);
+    if (!r.slots)
         return ERROR_SYSTEM;
-    }
     pthread_mutex_init(&r.mutex, NULL);
     pthread_cond_init(&r.changed, NULL);
     struct background *beside = background_new();
     if (beside)
-        background_start(beside, take_part, &r);
+        background_start(beside, take_part_beside, &r);
     threads_run(threads, threads_count(threads), take_part_in_pool, &r);
     if (beside)
         background_wait(beside);
@@ -163,7 +150,6 @@ int pipeline_run(const struct pipeline *pipeline, struct threads *threads, void 
     for (int i = 0; i < count; i++)
         free(r.slots[i].message);
     free(r.slots);
-    free(r.working);
     if (r.code != OK)
         error_set(r.code, "%s", r.message ? r.message : "out of memory");
     free(r.message);
