@@ -1,5 +1,5 @@
-// Which characters stand side by side in a token. Between others no merge can cross: a long word of Chinese or
-// Japanese, which have no spaces, is cut there into words that come again.
+// Which characters stand side by side in a token. Between others no token can cross: a long word of Chinese or
+// Japanese, which have no spaces, or of signs is cut there into words that come again.
 #ifndef TACIT_TEXT_JOINTS_H
 #define TACIT_TEXT_JOINTS_H
 
@@ -16,7 +16,7 @@ void joints_free(struct joints *joints);
 // What one thread has asked lately; zero-initialise.
 enum { JOINTS_LATELY = 1 << 14 };
 struct joint_cache {
-    uint64_t entries[JOINTS_LATELY]; // both characters' bytes, above a bit: joined
+    uint64_t entries[JOINTS_LATELY]; // both characters, above a bit: joined
 };
 
 // The first place in (begin, size) of a word where it may be cut; `size`: none.
