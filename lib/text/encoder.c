@@ -51,16 +51,10 @@ void encoder_continue(struct encoder *e) {
 }
 
 static int encode_unigram(struct encoder *e, const uint8_t *text, size_t size) {
-    size_t ends[WORDS_AT_ONCE], n;
-    int code = OK;
     if (!e->going_on)
         unigram_begin(e->unigram);
     e->going_on = false;
-    for (size_t begin = 0; begin < size && code == OK; begin = ends[n - 1]) {
-        n = split_words(e->vocabulary->scheme.pattern, text, size, begin, ends, WORDS_AT_ONCE);
-        code = unigram_words(e->unigram, text, begin, ends, n, e->ids);
-    }
-    return code;
+    return unigram_add(e->unigram, text, size, e->text_end, e->ids);
 }
 
 static int encode_words(struct encoder *e, const uint8_t *text, size_t size) {

@@ -156,11 +156,33 @@ static bool is_plain(const struct vocabulary *v, const struct charsmap *map, uin
     return true;
 }
 
+// Whether a rule or symbol begins with the character, or inside it.
+static bool is_touched(const struct vocabulary *v, const struct charsmap *map, const uint8_t *bytes, size_t size) {
+    const struct trie *symbols = &v->user_defined;
+    bool follows = symbols->units != NULL, leads = map->size > 0;
+    uint32_t node = 0, place = leads ? unit_offset(unit_at(map, 0)) : 0;
+    for (size_t i = 0; i < size && (follows || leads); i++) {
+        node = follows ? trie_child(symbols, node, bytes[i]) : 0;
+        follows = node != 0;
+        uint32_t unit = leads ? unit_at(map, place ^= bytes[i]) : 0;
+        leads = leads && unit_leads(unit, bytes[i]);
+        if ((follows && trie_value(symbols, node) > 0) || (leads && unit_has_value(unit)))
+            return true;
+        place ^= unit_offset(unit);
+    }
+    return follows || leads;
+}
+
 int normalize_sentencepiece_prepare(struct vocabulary *v) {
     int code = v->charsmap.size > 0 ? check_charsmap(v) : OK;
     struct charsmap map = find_charsmap(v);
     for (uint32_t c = 0; c < sizeof v->plain && code == OK; c++)
         v->plain[c] = is_plain(v, &map, (uint8_t)c);
+    for (uint32_t c = sizeof v->plain; c < BASIC_PLANE && code == OK; c++) {
+        uint8_t bytes[4];
+        if (is_touched(v, &map, bytes, utf8_write(c, bytes)))
+            v->touched[c / 64] |= UINT64_C(1) << c % 64;
+    }
     return code;
 }
 
@@ -219,7 +241,7 @@ static void put_space(struct normalizer *n) {
 }
 
 static int put_step(struct normalizer *n, struct step s) {
-    int code = buffer_reserve(n->out, s.size * META_SPACE_SIZE);
+    int code = s.size > RULE_MOST ? buffer_reserve(n->out, s.size * META_SPACE_SIZE) : OK; // else there is room
     if (code != OK)
         return code;
     while (n->behind_space && s.size > 0 && s.bytes[0] == ' ') {
@@ -236,23 +258,37 @@ static int put_step(struct normalizer *n, struct step s) {
     return OK;
 }
 
-// Take ASCII that is plain, at most RUN bytes of it; how many. The last before a character that is not ASCII is
-// none of it: a rule may join the two.
+// A character beyond ASCII that nothing touches: its size, or 0.
+static inline size_t untouched_size(const struct vocabulary *v, const uint8_t *text, size_t size) {
+    uint32_t c;
+    size_t length;
+    bool known = utf8_read(text, size, 0, &c, &length) && c < BASIC_PLANE;
+    return known && !(v->touched[c / 64] >> c % 64 & 1) ? length : 0;
+}
+
+// Take what stays as it is, about RUN bytes of it; how many. ASCII before a character that is not is none of it: a
+// rule may join the two.
 static size_t put_plain(struct normalizer *n, const uint8_t *text, size_t size) {
-    const uint8_t *plain = n->vocabulary->plain;
-    bool remove = n->vocabulary->scheme.remove_extra_spaces;
+    const struct vocabulary *v = n->vocabulary;
     size_t most = size < RUN ? size : RUN, i = 0;
     uint8_t *out = n->out->data + n->out->size;
-    for (; i < most && text[i] < 0x80 && plain[text[i]] && (i + 1 == size || text[i + 1] < 0x80); i++) {
+    while (i < most) {
+        size_t length = text[i] < 0x80 ? 1 : untouched_size(v, text + i, size - i);
+        if (length == 0 || (length == 1 && !(v->plain[text[i]] && (i + 1 == size || text[i + 1] < 0x80))))
+            break;
         if (text[i] != ' ') {
-            *out++ = text[i];
+            for (size_t end = i + length; i < end;)
+                *out++ = text[i++];
             n->behind_space = false;
-        } else if (!n->behind_space) {
+            continue;
+        }
+        if (!n->behind_space) {
             n->out->size = (size_t)(out - n->out->data);
             put_space(n);
             out = n->out->data + n->out->size;
-            n->behind_space = remove;
+            n->behind_space = v->scheme.remove_extra_spaces;
         }
+        i++;
     }
     n->out->size = (size_t)(out - n->out->data);
     return i;
@@ -275,7 +311,7 @@ int normalize_sentencepiece(const struct vocabulary *v, const uint8_t *text, siz
     if (v->scheme.dummy_prefix)
         code = buffer_append(out, space, space_size);
     while (at < size && code == OK) {
-        code = buffer_reserve(out, (size_t)RUN * META_SPACE_SIZE);
+        code = buffer_reserve(out, (size_t)(RUN + 2 + RULE_MOST) * META_SPACE_SIZE);
         if (code != OK)
             break;
         size_t taken = put_plain(&n, text + at, size - at);

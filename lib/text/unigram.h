@@ -27,12 +27,11 @@ struct unigram;
 int unigram_new(struct unigram **u, const struct vocabulary *v);
 void unigram_free(struct unigram *u);
 
-// A text begins; then its words in order, each of well-formed UTF-8: text[begin..ends[0]), text[ends[0]..ends[1]),
-// ... Together they are the whole normalized text, cut only where no piece of the vocabulary crosses
-// (PATTERN_META_SPACE), or not at all. The ids are appended. Time is in proportion to the size times that of the
-// longest piece, memory 8 bytes per byte of the longest word.
+// A text begins; then the whole of it, normalized, well-formed UTF-8, at once or in pieces that end where no piece
+// of the vocabulary crosses. Its ids are appended; nothing is read from `text_end` on, which is behind the text or
+// further. Time is in proportion to the size times that of the longest piece, memory 8 bytes per byte of the
+// longest stretch that pieces might cross.
 void unigram_begin(struct unigram *u);
-int unigram_words(struct unigram *u, const uint8_t *text, size_t begin, const size_t *ends, size_t count,
-                  struct buffer *ids);
+int unigram_add(struct unigram *u, const uint8_t *text, size_t size, const uint8_t *text_end, struct buffer *ids);
 
 #endif

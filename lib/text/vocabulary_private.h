@@ -63,7 +63,7 @@ static inline bool scheme_asks_for_words(const struct scheme *s) {
     return scheme_drops(s) || s->whole_words;
 }
 
-enum { BYTES = 256, ALPHABET_LAST = 0x143 };
+enum { BYTES = 256, ALPHABET_LAST = 0x143, BASIC_PLANE = 0x10000 };
 enum { META_SPACE_SIZE = 3, RANK_MOST = (1 << 26) - 1 };
 #define META_SPACE "\xe2\x96\x81" // U+2581
 #define END_OF_TEXT "<|endoftext|>"
@@ -119,12 +119,13 @@ struct vocabulary {
     struct buffer charsmap; // NORMALIZE_SENTENCEPIECE: the file's compiled character map, maybe empty
     // SentencePiece's: symbols found in the text before anything else, values are ids; what the normalizer copies.
     struct trie user_defined;
-    uint8_t plain[128]; // ASCII characters that no rule touches where ASCII or the end follows
+    uint8_t plain[128];                 // ASCII characters that no rule touches where ASCII or the end follows
+    uint64_t touched[BASIC_PLANE / 64]; // by code point beyond ASCII: a rule or symbol begins with it
     // made by vocabulary_seal:
     struct unigram_model *unigram;      // MODEL_UNIGRAM
     struct character_table *characters; // SYMBOLS_CHARACTERS
     struct added_matcher *matcher, *normalized_matcher;
-    struct joints *joints; // MODEL_BPE
+    struct joints *joints;
     // Pieces that are merged through but never produced: where an id's range of unused_ids is not empty, it stands
     // for those ids. Empty where there are none.
     struct buffer unused_ends; // uint32_t by id

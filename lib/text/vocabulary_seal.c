@@ -323,7 +323,7 @@ int vocabulary_seal(struct vocabulary *v) {
     }
     if (code == OK && v->scheme.model == MODEL_UNIGRAM)
         code = unigram_model_new(&v->unigram, v);
-    if (code == OK && v->scheme.model == MODEL_BPE)
+    if (code == OK)
         code = joints_new(&v->joints, v);
     if (code == OK && v->scheme.symbols == SYMBOLS_CHARACTERS)
         code = character_table_new(&v->characters, v);

@@ -58,10 +58,13 @@ static inline struct word_key word_key_of(const uint8_t *word, size_t size, int 
                              (load_le(word + 8, 8) & high) | (uint64_t)size << 56 | (uint64_t)kind << 63};
 }
 
-static inline struct short_set *word_cache_short(const struct word_cache *c, struct word_key key) {
+static inline uint64_t word_key_hash(struct word_key key) {
     uint64_t hash = key.low * 0x9e3779b97f4a7c15u ^ key.high * 0xc2b2ae3d27d4eb4fu;
-    hash = (hash ^ hash >> 32) * 0x9fb21c651e98df25u;
-    return &c->shorts[hash >> 40 & (SHORT_SETS - 1)];
+    return (hash ^ hash >> 32) * 0x9fb21c651e98df25u >> 40;
+}
+
+static inline struct short_set *word_cache_short(const struct word_cache *c, struct word_key key) {
+    return &c->shorts[word_key_hash(key) & (SHORT_SETS - 1)];
 }
 
 static inline struct long_slot *word_cache_long(const struct word_cache *c, const uint8_t *word, size_t size) {
