@@ -266,6 +266,10 @@ static inline size_t untouched_size(const struct vocabulary *v, const uint8_t *t
     return known && !(v->touched[c / 64] >> c % 64 & 1) ? length : 0;
 }
 
+static inline bool is_plain_letter(const struct vocabulary *v, uint8_t byte) {
+    return byte < sizeof v->plain && byte != ' ' && v->plain[byte];
+}
+
 // Take what stays as it is, about RUN bytes of it; how many. ASCII before a character that is not is none of it: a
 // rule may join the two.
 static size_t put_plain(struct normalizer *n, const uint8_t *text, size_t size) {
@@ -273,15 +277,23 @@ static size_t put_plain(struct normalizer *n, const uint8_t *text, size_t size) 
     size_t most = size < RUN ? size : RUN, i = 0;
     uint8_t *out = n->out->data + n->out->size;
     while (i < most) {
-        size_t length = text[i] < 0x80 ? 1 : untouched_size(v, text + i, size - i);
-        if (length == 0 || (length == 1 && !(v->plain[text[i]] && (i + 1 == size || text[i + 1] < 0x80))))
+        size_t begin = i;
+        for (; i < most && is_plain_letter(v, text[i]) && (i + 1 == size || text[i + 1] < 0x80); i++)
+            *out++ = text[i];
+        n->behind_space = n->behind_space && i == begin;
+        if (i == most)
             break;
-        if (text[i] != ' ') {
-            for (size_t end = i + length; i < end;)
+        if (text[i] >= 0x80) {
+            size_t end = i + untouched_size(v, text + i, size - i);
+            if (end == i)
+                break;
+            while (i < end)
                 *out++ = text[i++];
             n->behind_space = false;
             continue;
         }
+        if (text[i] != ' ' || !v->plain[' '] || (i + 1 < size && text[i + 1] >= 0x80))
+            break;
         if (!n->behind_space) {
             n->out->size = (size_t)(out - n->out->data);
             put_space(n);
