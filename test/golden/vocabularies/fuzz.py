@@ -116,7 +116,7 @@ class Documents:
             [chr(c) for c in range(256)], OTHERS, special,
         ]  # fmt: skip
         self.recipes = [self.mixed] * 6 + [self.prose] * 2
-        self.recipes += [self.plane, self.between, self.run, self.category]
+        self.recipes += [self.plane, self.between, self.run, self.category, self.unbroken]
         self.recipes += [self.slice] * 2 if text else []
 
     def point(self):
@@ -151,6 +151,11 @@ class Documents:
 
     def run(self):
         return self.mixed() + self.random.choice(self.some()) * self.length() + self.mixed()
+
+    def unbroken(self):
+        """A long word."""
+        size = int(10 * 100 ** self.random.random())
+        return "".join(self.random.choices(self.random.choice(self.alphabets), k=size)).replace(" ", "")
 
     def category(self):
         choices, n = self.random.choices, self.length() % 50 + 1
