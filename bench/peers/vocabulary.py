@@ -12,6 +12,7 @@ import sys
 
 PIECES = 16000
 LINES = 4 << 20  # bytes of text to learn from
+COVERAGE = 0.99  # of its characters; text of many scripts has more rare ones than there are pieces
 
 
 def from_bpe_openai(name):
@@ -30,7 +31,8 @@ def learn_unigram(text, name):
     every = max(1, os.path.getsize(text) // LINES)
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines[::every]), model_prefix=name.removesuffix(".model"), vocab_size=PIECES,
-        model_type="unigram", byte_fallback="bytes" in name, hard_vocab_limit=False, num_threads=2, minloglevel=2,
+        model_type="unigram", byte_fallback="bytes" in name, character_coverage=COVERAGE, hard_vocab_limit=False,
+        num_threads=2, minloglevel=2,
     )  # fmt: skip
 
 
