@@ -169,7 +169,7 @@ size_t joints_cut(const struct joints *j, struct joint_cache *cache, const uint8
         return size;
     uint32_t left, right;
     size_t left_size = utf8_character(word + begin, size - begin, &left), right_size;
-    for (size_t at = begin + (left_size > 0 ? left_size : 1); at<size; at += right_size> 0 ? right_size : 1) {
+    for (size_t at = begin + (left_size > 0 ? left_size : 1); at < size; at += (right_size > 0 ? right_size : 1)) {
         for (; left_size == 1 && at < size && word[at] < ASCII; left = word[at++])
             if (!is_joined_ascii(j, left, word[at]))
                 return at;

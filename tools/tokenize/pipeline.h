@@ -1,7 +1,7 @@
 // A pipeline over batches: they are read one after the other, worked on by as many threads as there are, and
 // settled one after the other in the order of reading. Every thread does whatever is due, so one thread needs no
-// other, and what is settled does not depend on their number. Where background_new() gives one, a thread more reads
-// and settles, so that the others keep to their work.
+// other, and what is settled does not depend on their number. Where background_new() gives one, a thread more
+// reads and settles, so that the others keep to their work.
 #ifndef TACIT_TOKENIZE_PIPELINE_H
 #define TACIT_TOKENIZE_PIPELINE_H
 
