@@ -25,8 +25,9 @@ __attribute__((constructor)) static void install_allocator(void) {
     json_set_alloc_funcs(allocate, free);
 }
 
-// Refuse deep nesting before anything is allocated: one pass that knows strings and escapes.
-static int check_depth(const char *text, size_t size) {
+// Refuse before anything is allocated what jansson does not: deep nesting, and a NUL between tokens, which it
+// drops behind a number. One pass that knows strings and escapes.
+static int check_outline(const char *text, size_t size) {
     int depth = 0, line = 1;
     bool inside = false;
     for (size_t i = 0; i < size; i++) {
@@ -45,6 +46,8 @@ static int check_depth(const char *text, size_t size) {
                 return error_set(ERROR_INPUT, "line %d: json nested deeper than %d", line, DEPTH_MOST);
         } else if (c == ']' || c == '}') {
             depth--;
+        } else if (c == 0) {
+            return error_set(ERROR_INPUT, "line %d: a NUL byte", line);
         }
     }
     return OK;
@@ -52,7 +55,7 @@ static int check_depth(const char *text, size_t size) {
 
 int json_parse(json_t **value, const char *text, size_t size) {
     *value = NULL;
-    int code = check_depth(text, size);
+    int code = check_outline(text, size);
     if (code != OK)
         return code;
     json_error_t error;

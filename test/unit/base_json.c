@@ -12,6 +12,22 @@ static int parse(const char *text) {
     return code;
 }
 
+// jansson drops one behind a number.
+static void refuse_nul(void) {
+    static const char *const places[] = {"2", "true", "\"a\"", "{}", "-1e2"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char text[32];
+        json_t *value;
+        int size = snprintf(text, sizeof text, "{\"n\":\n%s}", places[i]);
+        CHECK_OK(json_parse(&value, text, (size_t)size));
+        json_decref(value);
+        text[size - 1] = 0;
+        text[size] = '}';
+        CHECK_ERROR(json_parse(&value, text, (size_t)size + 1), ERROR_INPUT);
+        CHECK(value == NULL && strcmp(error_message(), "line 2: a NUL byte") == 0);
+    }
+}
+
 // As jansson does: Unicode's scalar values, each in its shortest form.
 static void know_utf8(void) {
     static const struct {
@@ -136,6 +152,7 @@ static void check_members(void) {
 }
 
 int main(void) {
+    refuse_nul();
     know_utf8();
     refuse_bad_text();
     write_canonically();
