@@ -4,12 +4,13 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MOST = 64, UTF8_BLOCK = 64 };
+enum { DEPTH_MOST = 64, UTF8_BLOCK = 64, UTF8_BEFORE = 3 };
 
 // jansson reports memory that is out as a fault of the text, or drops what it had no room for. So its allocations
 // go through here: after one that failed all do, and what was made meanwhile is no value and no text.
@@ -101,24 +102,6 @@ char *json_canonical(const json_t *value) {
     return json_text(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17));
 }
 
-// The bytes of the well-formed character at `p`, or 0 (Unicode Standard, table 3-7: no overlong forms, no
-// surrogates, nothing above U+10FFFF).
-static size_t character_size(const uint8_t *p, size_t left) {
-    if (*p < 0x80)
-        return 1;
-    size_t n = *p < 0xc2 || *p > 0xf4 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-    if (n == 0 || left < n)
-        return 0;
-    uint8_t low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
-    uint8_t most = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > most)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if (p[i] >> 6 != 2)
-            return 0;
-    return n;
-}
-
 size_t json_utf8_open(const char *text, size_t size) {
     static const uint8_t least[] = {0, 0xc0, 0xe0, 0xf0}; // the first byte of one that has as many and goes on
     const uint8_t *end = (const uint8_t *)text + size;
@@ -142,10 +125,22 @@ static inline byte_vector wrong_bytes(const uint8_t *p) {
     return wrong;
 }
 
+static bool skip_characters(const uint8_t **at, const uint8_t *until, const uint8_t *end) {
+    for (uint32_t character; *at < until;) {
+        size_t size = utf8_character(*at, (size_t)(end - *at), &character);
+        if (size == 0)
+            return false;
+        *at += size;
+    }
+    return true;
+}
+
 // Go on over many bytes at once, from the end of a character with three bytes before it to the end of another;
 // false where they are wrong.
 static bool skip_blocks(const uint8_t **at, const uint8_t *end) {
     const uint8_t *p = *at;
+    if (end - p < UTF8_BLOCK)
+        return true;
     byte_vector wrong = {0};
     for (; end - p >= UTF8_BLOCK; p += UTF8_BLOCK) {
         byte_vector any = {0};
@@ -161,21 +156,9 @@ static bool skip_blocks(const uint8_t **at, const uint8_t *end) {
 }
 
 bool json_is_utf8(const char *text, size_t size) {
-    const uint8_t *begin = (const uint8_t *)text, *p = begin, *end = p + size;
-    bool blocks = true;
-    while (p < end) {
-        if (blocks && end - p >= UTF8_BLOCK && p - begin >= 3) {
-            if (!skip_blocks(&p, end))
-                return false;
-            blocks = false; // what is left is short
-            continue;
-        }
-        size_t n = character_size(p, (size_t)(end - p));
-        if (n == 0)
-            return false;
-        p += n;
-    }
-    return true;
+    const uint8_t *p = (const uint8_t *)text, *end = p + size;
+    return skip_characters(&p, size < UTF8_BEFORE ? end : p + UTF8_BEFORE, end) && skip_blocks(&p, end) &&
+           skip_characters(&p, end, end);
 }
 
 // *member is NULL where the key is absent and need not be there.

@@ -1,7 +1,7 @@
 #include "text/added.h"
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/normalize.h"
-#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 #include "text/word_characters.h"
 

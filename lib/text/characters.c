@@ -1,7 +1,7 @@
 #include "text/characters.h"
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/split.h"
-#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 #include "text/word_counts.h"
 

@@ -6,7 +6,7 @@
 // In SentencePiece's scheme the border is a space between two characters. It becomes the U+2581 that starts a
 // word, and a text of its own gets the same one in front.
 #include "text/cutting.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocabulary_private.h"
 
 enum { CHARACTER_MOST = 4, RULE_MOST = 16 };

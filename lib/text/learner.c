@@ -5,9 +5,9 @@
 #include "text/learner.h"
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/utf8.h"
 #include "text/characters.h"
 #include "text/merging.h"
-#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 #include "text/word_counts.h"
 

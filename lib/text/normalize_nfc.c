@@ -3,7 +3,7 @@
 #include "text/normalize_nfc.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 

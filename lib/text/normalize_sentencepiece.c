@@ -5,7 +5,7 @@
 #include "text/normalize_sentencepiece.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 // alternative matches, and what a regular expression finds by trying again becomes a few runs of characters: a run
 // before other text that leaves its last character to the next word, white space up to its last line feed, letters
 // up to the last one that may be lower case. Every run is looked at a fixed number of times, whatever its length.
+#include "base/utf8.h"
 #include "text/split_window.h"
-#include "text/utf8.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "text/symbols.h"
 #include "base/error.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>

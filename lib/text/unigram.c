@@ -1,7 +1,7 @@
 #include "text/unigram.h"
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/joints.h"
-#include "text/utf8.h"
 #include "text/vocabulary_private.h"
 #include "text/word_cache.h"
 

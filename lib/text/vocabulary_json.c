@@ -1,7 +1,7 @@
 // tokenizer.json, as Hugging Face tokenizers 0.23 reads it: the tokens and the merges.
 #include "base/error.h"
 #include "base/json.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // Merges from ranked tokens. Every token's piece is merged on its own, the shorter ones first, with the merges
 // that these have; where two symbols are left, they are its merge. A token is made in O(n log n) of its size.
 #include "base/error.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include "text/vocabulary_private.h"
 
 #include <stdlib.h>

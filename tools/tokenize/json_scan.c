@@ -2,7 +2,7 @@
 #include "base/byte_vector.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

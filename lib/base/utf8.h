@@ -1,6 +1,6 @@
 // UTF-8, inlined where text is read character by character.
-#ifndef TACIT_TEXT_UTF8_H
-#define TACIT_TEXT_UTF8_H
+#ifndef TACIT_BASE_UTF8_H
+#define TACIT_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
