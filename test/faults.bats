@@ -50,7 +50,7 @@ suffer() {
 @test "faults: nothing beside the layer calls the system" {
     local calls='malloc calloc realloc aligned_alloc posix_memalign strdup strndup vasprintf asprintf realpath mmap mmap64
         open open64 openat openat64 creat fopen fopen64 fdopen read pread pread64 readv write pwrite pwrite64 writev close
-        splice fsync fdatasync ftruncate ftruncate64 rename renameat renameat2 unlink unlinkat remove mkdir rmdir stat stat64 fstat
+        splice fsync fdatasync sync_file_range ftruncate ftruncate64 rename renameat renameat2 unlink unlinkat remove mkdir rmdir stat stat64 fstat
         fstat64 lstat lstat64 access mkstemp mkostemp mkostemp64 flock opendir readdir readdir64 scandir utimensat nftw
         nftw64 clock_gettime time gettimeofday'
     run_pipe "nm -A --undefined-only $build/libtacit.a $build/libtools.a $build/tools/*/main.o | grep -vE ':system[.]o:' |

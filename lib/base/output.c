@@ -17,7 +17,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 256 * 1024, UNFINISHED_MOST = 4096, NAME_TRIES = 1000 };
+enum { BUFFER_SIZE = 256 * 1024, UNFINISHED_MOST = 4096, NAME_TRIES = 1000, SYNC_SIZE = 8 << 20 };
 
 struct output {
     int fd, slot;               // slot in `unfinished`, or -1
@@ -29,6 +29,7 @@ struct output {
     char *path;                 // as given; NULL for standard output
     char *target;               // where the rename goes: path with symbolic links followed
     char *temporary;            // the file under construction; owned by `unfinished` once registered
+    off_t written, syncing;     // bytes of the file: so far, and those on their way to the disk
     size_t used;
     uint8_t *buffer;
 };
@@ -263,7 +264,17 @@ static int write_failed(const struct output *out) {
     return error_set_errno(ERROR_SYSTEM, "%s: write failed", output_name(out));
 }
 
+// The disk gets to work while more is made, so that the sync at the end has little left to wait for. That sync
+// tells of any error, too.
+static void start_sync(struct output *out) {
+    if (!out->temporary || out->written - out->syncing < SYNC_SIZE)
+        return;
+    (void)system_start_sync(out->fd, out->syncing, out->written - out->syncing);
+    out->syncing = out->written;
+}
+
 static int write_all(struct output *out, const uint8_t *data, size_t size) {
+    out->written += (off_t)size;
     while (size > 0) {
         ssize_t n = system_write(out->fd, data, size);
         if (n > 0) {
@@ -278,6 +289,7 @@ static int write_all(struct output *out, const uint8_t *data, size_t size) {
             return write_failed(out);
         }
     }
+    start_sync(out);
     return OK;
 }
 

@@ -75,6 +75,10 @@ int system_fsync(int fd) {
     return fsync(fd);
 }
 
+int system_start_sync(int fd, off_t offset, off_t size) {
+    return sync_file_range(fd, offset, size, SYNC_FILE_RANGE_WRITE);
+}
+
 int system_flock(int fd, int operation) {
     return flock(fd, operation);
 }

@@ -38,6 +38,7 @@ ssize_t system_pwrite(int fd, const void *data, size_t size, off_t offset);
 ssize_t system_splice(int from, int to, off_t *offset, size_t size); // splice() from a pipe into a file
 int system_ftruncate(int fd, off_t size);
 int system_fsync(int fd);
+int system_start_sync(int fd, off_t offset, off_t size); // sync_file_range with SYNC_FILE_RANGE_WRITE
 int system_flock(int fd, int operation);
 int system_fstat(int fd, struct stat *status);
 

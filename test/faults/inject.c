@@ -119,6 +119,8 @@ function(ssize_t, system_splice, (int from, int to, off_t *at, size_t size), (fr
          fails(FAULT_READ, EIO) || fails(FAULT_WRITE, ENOSPC) || interrupts());
 function(int, system_ftruncate, (int fd, off_t size), (fd, size), -1, fails(FAULT_WRITE, ENOSPC));
 function(int, system_fsync, (int fd), (fd), -1, fails(FAULT_SYNC, EIO) || interrupts());
+function(int, system_start_sync, (int fd, off_t offset, off_t size), (fd, offset, size), -1,
+         fails(FAULT_SYNC, EIO));
 function(int, system_flock, (int fd, int operation), (fd, operation), -1,
          fails(FAULT_LOCK, ENOLCK) || (!(operation & LOCK_NB) && interrupts()));
 function(int, system_fstat, (int fd, struct stat *status), (fd, status), -1, fails(FAULT_STATUS, EIO));
