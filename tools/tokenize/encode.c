@@ -52,10 +52,13 @@ int encoding_make_encoder(const struct encoding *e, struct encoder **encoder) {
 
 static int make_workers(struct encoding *e, int count) {
     e->workers = memory_new((size_t)count, sizeof *e->workers);
+    e->records = memory_new((size_t)count + 1, sizeof *e->records);
     e->batches = memory_new((size_t)count * PIPELINE_BATCHES, sizeof *e->batches);
-    int code = e->workers && e->batches ? held_init(&e->held) : ERROR_SYSTEM;
-    if (code == OK)
+    int code = e->workers && e->records && e->batches ? held_init(&e->held) : ERROR_SYSTEM;
+    if (code == OK) {
         e->batch_count = count * PIPELINE_BATCHES;
+        e->record_count = count + 1;
+    }
     for (; e->worker_count < count && code == OK; e->worker_count++) {
         struct worker *w = &e->workers[e->worker_count];
         code = encoding_make_encoder(e, &w->encoder);
@@ -66,8 +69,11 @@ static int make_workers(struct encoding *e, int count) {
 }
 
 static int run(struct encoding *e, struct threads *threads) {
-    struct pipeline pipeline = {
-        .context = e, .read = encoding_read, .work = encoding_work, .settle = encoding_settle};
+    struct pipeline pipeline = {.context = e,
+                                .read = encoding_read,
+                                .prepare = encoding_prepare,
+                                .work = encoding_work,
+                                .settle = encoding_settle};
     struct text_job text = e->job->text;
     text.documents.cut = find_cut;
     text.documents.cut_context = e->vocabulary;
@@ -121,10 +127,12 @@ static void release(struct encoding *e) {
     counts_release(&e->counts);
     for (int i = 0; i < e->worker_count; i++) {
         encoder_free(e->workers[i].encoder);
-        json_line_release(&e->workers[i].record);
         frequency_release(&e->workers[i].frequency);
     }
     free(e->workers);
+    for (int i = 0; i < e->record_count; i++)
+        json_line_release(&e->records[i]);
+    free(e->records);
     for (int i = 0; i < e->batch_count; i++) {
         buffer_release(&e->batches[i].text);
         buffer_release(&e->batches[i].items);

@@ -1,4 +1,4 @@
-// The first two stages of encoding: reading batches, and what any thread can do with one.
+// The stages of encoding but the last: reading batches, and what any thread can do with one.
 #include "base/error.h"
 #include "base/file.h"
 #include "text/cutting.h"
@@ -110,20 +110,44 @@ int encoding_encode(struct encoding *e, struct encoder *encoder, struct batch *b
     return code;
 }
 
-static int work_item(struct encoding *e, struct worker *w, struct batch *b, struct item *item) {
-    struct document document = {.text = b->text.data + item->begin, .size = item->size};
-    int code = OK;
-    if (item->json)
-        code = json_line_parse(&w->record, &e->job->text.records, document.text, item->size, &document);
-    if (code == OK && document.domain) {
-        code = name_domain(b, item, document.domain);
-    } else if (code != OK) {
+// Of a line of JSON its text, where the line was if there is room.
+static int parse_line(struct encoding *e, struct json_line *record, struct batch *b, struct item *item) {
+    uint8_t *line = b->text.data + item->begin;
+    struct document document;
+    int code = json_line_parse(record, &e->job->text.records, line, item->size, &document);
+    if (code != OK) {
         const struct text_source *source = &e->reader.sources.items[item->source];
         return error_prefix(code, "%s: line %" PRIu64, input_name(source->path), item->line);
     }
-    item->bytes = document.size;
-    if (code != OK || document.size == 0)
-        return code;
+    if (document.domain)
+        code = name_domain(b, item, document.domain);
+    if (code == OK && document.size > item->size) { // with what joins several fields
+        item->begin = b->text.size;
+        code = buffer_append(&b->text, document.text, document.size);
+    } else if (document.size > 0) {
+        memmove(line, document.text, document.size);
+    }
+    item->size = document.size;
+    return code;
+}
+
+int encoding_prepare(void *context, void *batch, int thread) {
+    struct encoding *e = context;
+    struct batch *b = batch;
+    size_t count;
+    struct item *items = batch_items(b, &count);
+    int code = OK;
+    for (b->prepared = 0; b->prepared < count && code == OK; b->prepared += code == OK)
+        if (items[b->prepared].json)
+            code = parse_line(e, &e->records[thread], b, &items[b->prepared]);
+    return code;
+}
+
+static int work_item(struct encoding *e, struct worker *w, struct batch *b, struct item *item) {
+    const struct document document = {.text = b->text.data + item->begin, .size = item->size};
+    item->bytes = item->size;
+    if (item->size == 0)
+        return OK;
     const char *domain = encoding_domain(e, b, item);
     bool whole = item->first && item->last;
     if (whole)
@@ -136,11 +160,10 @@ static int work_item(struct encoding *e, struct worker *w, struct batch *b, stru
 int encoding_work(void *context, void *batch, int thread) {
     struct encoding *e = context;
     struct batch *b = batch;
-    size_t count;
-    struct item *items = batch_items(b, &count);
+    struct item *items = (struct item *)b->items.data;
     int code = OK;
     buffer_clear(&b->ids);
-    for (b->done = 0; b->done < count && code == OK; b->done += code == OK)
+    for (b->done = 0; b->done < b->prepared && code == OK; b->done += code == OK)
         code = work_item(e, &e->workers[thread], b, &items[b->done]);
     return code;
 }

@@ -20,7 +20,7 @@ enum verdict { KEPT, DUPLICATE, FREQUENT, REPEATED, VERDICTS };
 
 // A document, or a piece of a long one.
 struct item {
-    size_t begin, size; // in the batch's text
+    size_t begin, size; // in the batch's text; of a line of JSON, once it is prepared, its text
     uint64_t line;
     int source;
     bool first, last, json;
@@ -36,12 +36,11 @@ struct item {
 
 struct batch {
     struct buffer text, items, ids, domains;
-    size_t done; // items worked on
+    size_t prepared, done; // items; done: worked on
 };
 
 struct worker {
     struct encoder *encoder;
-    struct json_line record;
     struct frequency frequency;
 };
 
@@ -64,6 +63,8 @@ struct encoding {
     struct counts counts;
     struct worker *workers;
     int worker_count;
+    struct json_line *records; // by thread of the pipeline: one more than the workers
+    int record_count;
     struct batch *batches;
     int batch_count;
     char **paths; // by part
@@ -92,6 +93,7 @@ int encoding_encode(struct encoding *e, struct encoder *encoder, struct batch *b
 
 // The stages; `context` is the encoding.
 int encoding_read(void *context, void *batch, bool *got);
+int encoding_prepare(void *context, void *batch, int thread);
 int encoding_work(void *context, void *batch, int thread);
 int encoding_settle(void *context, void *batch);
 
