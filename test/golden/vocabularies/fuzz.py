@@ -4,7 +4,8 @@
     python fuzz.py [--count N] [--seed S] [--points] [--text FILE] [--corpus FILE [--size BYTES]] VOCABULARY...
 
 VOCABULARY  FILE.json (Hugging Face's tokenizers), FILE.model (SentencePiece), FILE.tiktoken or
-            FILE.tiktoken:PATTERN (tiktoken; gpt2, cl100k and o200k are known), or a shape in shapes.json
+            FILE.tiktoken:PATTERN (tiktoken; gpt2, cl100k, o200k, llama3 and qwen2 are known), or a shape in
+            shapes.json
 --count     documents for each vocabulary, a hundredth of them bytes that are not UTF-8 (default 100000)
 --points    each code point too, alone and between letters
 --text      slices of FILE are among the documents
@@ -43,6 +44,13 @@ import make
 
 SEPARATOR = b"\xff\0\xfe"  # no UTF-8
 ENCODINGS = {"gpt2": "r50k_base", "cl100k": "cl100k_base", "o200k": "o200k_base"}
+# As the releases of Llama 3 and Qwen hand them to tiktoken.
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+OTHER_WORDS = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+EXPRESSIONS = {
+    "llama3": rf"{WORDS}|\p{{N}}{{1,3}}|{OTHER_WORDS}",
+    "qwen2": rf"{WORDS}|\p{{N}}|{OTHER_WORDS}",
+}
 LONGEST = 4000  # pieces of the few long documents
 
 # ---- documents ----
@@ -221,12 +229,13 @@ class Vocabulary:
             self.open_tokenizers(path, folder)
 
     def open_tiktoken(self, path, pattern):
-        name = ENCODINGS[pattern] if pattern else pathlib.Path(path).name.split(".")[0]
+        name = ENCODINGS.get(pattern, pattern) if pattern else pathlib.Path(path).name.split(".")[0]
         ranks = make.read_ranks(pathlib.Path(path))
-        known = make.encoding_of(name)
+        known = None if pattern in EXPRESSIONS else make.encoding_of(name)
+        expression = known["pat_str"] if known else EXPRESSIONS[pattern]
         special = {} if pattern else known["special_tokens"]
         encoding = tiktoken.Encoding(
-            name, pat_str=known["pat_str"], mergeable_ranks=ranks, special_tokens=special
+            name, pat_str=expression, mergeable_ranks=ranks, special_tokens=special
         )
         self.special = list(special) + ["<|end", "<|"]
         self.can_allow = self.bytes_kept = bool(special)  # --decode finds documents by their end-of-text
