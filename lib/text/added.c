@@ -172,3 +172,18 @@ bool added_next(const struct added_matcher *m, struct added_search *s, bool allo
     }
     return false;
 }
+
+// ---- cutting ----
+
+bool added_may_touch(const struct vocabulary *v, const uint8_t *text, size_t place, size_t size) {
+    const struct added *added = vocabulary_added(v);
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++) {
+        size_t length = strlen(added[i].text);
+        for (size_t at = place > length ? place - length : 0; at <= place + 1; at++) {
+            size_t known = size - at < length ? size - at : length; // what follows is not known
+            if (memcmp(text + at, added[i].text, known) == 0)
+                return true;
+        }
+    }
+    return false;
+}

@@ -31,4 +31,8 @@ struct added_search { // zero-initialise but for the text
 // The next match; false: text[begin..size) is the rest.
 bool added_next(const struct added_matcher *matcher, struct added_search *s, bool allow_special);
 
+// Whether an added token may begin, lie or end at text[at], or at the character behind it, whatever follows
+// text[0..size). Nothing but the tokens themselves need be there of the vocabulary.
+bool added_may_touch(const struct vocabulary *v, const uint8_t *text, size_t at, size_t size);
+
 #endif

@@ -8,17 +8,14 @@
 
 struct vocabulary;
 
-// The last such place above `from` and below size - 1, whatever follows text[0..size) and whatever came before it;
-// 0 where none is known: the text has none of the usual borders of words there, or the vocabulary knows no
-// borders.
+// A place below size - 1, whatever follows text[0..size): the last border of words above `from`, or where there is
+// none another one, maybe inside a word. 0 where none is known. The text begins where a document does or where it
+// was cut. `from`: that none was known when the text was known up to there; 0 at first. All parts but the first
+// are to be encoded behind encoder_continue().
 size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size);
-// So many bytes at the start of every part but the first are not to be encoded: a scheme that puts a space in
-// front of every text does so for them.
-size_t vocabulary_cut_skip(const struct vocabulary *v);
 
 // The same for unigram models, too, whose sums of scores go on over the whole text. Where
-// vocabulary_needs_order(), the parts are to be encoded in order by one encoder, all but the first behind
-// encoder_continue().
+// vocabulary_needs_order(), the parts are to be encoded in order by one encoder.
 size_t vocabulary_cut_in_order(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size);
 bool vocabulary_needs_order(const struct vocabulary *v);
 

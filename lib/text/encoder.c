@@ -122,10 +122,11 @@ static int encode_between(struct encoder *e, const uint8_t *text, size_t size, b
 static int normalize_and_encode(struct encoder *e, const struct added_matcher *m, const uint8_t *text, size_t size,
                                 bool first) {
     const uint8_t *piece = text, *text_end = e->text_end;
+    enum text_place place = !first ? TEXT_BEHIND : e->going_on ? TEXT_GOES_ON : TEXT_FIRST;
     bool same = e->vocabulary->scheme.normalizer == NORMALIZE_NONE;
     int code = same ? OK : flush(e);
     if (code == OK)
-        code = normalize_text(e->vocabulary, &piece, &size, first, &e->normalized);
+        code = normalize_text(e->vocabulary, &piece, &size, place, &e->normalized);
     same = piece == text;
     e->text_end = same ? text_end : piece + size;
     if (code == OK && size > 0)

@@ -14,6 +14,7 @@ enum { LEAD_OF_THREE = 0xe0, LEAD_OF_FOUR = 0xf0, SIDES_FIRST = 1 << 10, CODE_BI
 struct joints {
     uint64_t *sides, mask, count;      // NULL: no place is one
     uint64_t *bits;                    // a filter in front of them
+    size_t longest;                    // bytes of a token
     bool whole;                        // tokens are of whole characters: the sides are their code points
     uint64_t ascii[ASCII][ASCII / 64]; // those of two characters of ASCII: of the one in front, what is behind
 };
@@ -121,6 +122,7 @@ int joints_new(struct joints **out, const struct vocabulary *v) {
     for (uint32_t id = 0; id < v->size && code == OK; id++) {
         size_t size;
         const uint8_t *piece = vocabulary_piece(v, id, &size);
+        j->longest = size > j->longest ? size : j->longest;
         for (size_t at = 1; at < size && code == OK; at++)
             if (piece[at] >= LEAD_OF_THREE || piece[at] < ASCII)
                 code = add_place(j, piece, size, at);
@@ -161,6 +163,23 @@ static bool may_join(const struct joints *j, struct joint_cache *cache, const ui
     if (*entry >> 1 != both)
         *entry = both << 1 | is_joined(j, place - left_size, left_size, place, right_size);
     return *entry & 1;
+}
+
+bool joints_are_apart(const struct joints *j, const uint8_t *left, size_t left_size, const uint8_t *right,
+                      size_t right_size) {
+    if (!j->sides || right_size == 2)
+        return false;
+    if (left_size == 1 && right_size == 1)
+        return !is_joined_ascii(j, *left, *right);
+    uint32_t before, behind;
+    utf8_character(left, left_size, &before);
+    utf8_character(right, right_size, &behind);
+    return j->whole ? !has_side(j, (uint64_t)before << 32 | behind)
+                    : !is_joined(j, left, left_size, right, right_size);
+}
+
+size_t joints_longest(const struct joints *j) {
+    return j->longest;
 }
 
 size_t joints_cut(const struct joints *j, struct joint_cache *cache, const uint8_t *word, size_t size,

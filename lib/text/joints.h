@@ -23,4 +23,10 @@ struct joint_cache {
 size_t joints_cut(const struct joints *joints, struct joint_cache *cache, const uint8_t *word, size_t size,
                   size_t begin);
 
+// Whether no token has the two characters, of so many bytes, side by side; false: not known.
+bool joints_are_apart(const struct joints *joints, const uint8_t *left, size_t left_size, const uint8_t *right,
+                      size_t right_size);
+// Bytes of the longest token; 0: tokens' pieces do not tell of all that may be joined.
+size_t joints_longest(const struct joints *joints);
+
 #endif

@@ -8,19 +8,21 @@ bool normalizer_is_late(const struct vocabulary *v) {
     return v->scheme.meta_space_step;
 }
 
-static bool wants_prefix(const struct scheme *s, const uint8_t *text, size_t size, bool first) {
+static bool wants_prefix(const struct scheme *s, const uint8_t *text, size_t size, enum text_place place) {
     bool space = text[0] == ' ' || (size >= META_SPACE_SIZE && memcmp(text, META_SPACE, META_SPACE_SIZE) == 0);
-    return s->dummy_prefix && (first || !s->prefix_first) && !(s->meta_space_step && space);
+    bool here = place == TEXT_FIRST || (place == TEXT_BEHIND && !s->prefix_first);
+    return s->dummy_prefix && here && !(s->meta_space_step && space);
 }
 
-static int meta_space(const struct scheme *s, const uint8_t *text, size_t size, bool first, struct buffer *out) {
+static int meta_space(const struct scheme *s, const uint8_t *text, size_t size, enum text_place place,
+                      struct buffer *out) {
     buffer_clear(out);
     // what a space becomes is written as four bytes
     int code = buffer_reserve(out, (size + 1) * META_SPACE_SIZE + 1);
     if (code != OK || size == 0)
         return code;
     uint8_t *to = out->data;
-    if (wants_prefix(s, text, size, first)) {
+    if (wants_prefix(s, text, size, place)) {
         memcpy(to, META_SPACE, META_SPACE_SIZE);
         to += META_SPACE_SIZE;
     }
@@ -34,7 +36,7 @@ static int meta_space(const struct scheme *s, const uint8_t *text, size_t size, 
     return OK;
 }
 
-int normalize_text(const struct vocabulary *v, const uint8_t **text, size_t *size, bool first,
+int normalize_text(const struct vocabulary *v, const uint8_t **text, size_t *size, enum text_place place,
                    struct buffer *out) {
     int code = OK;
     bool changed = true;
@@ -45,11 +47,11 @@ int normalize_text(const struct vocabulary *v, const uint8_t **text, size_t *siz
         code = normalize_nfc(*text, *size, out, &changed);
         break;
     case NORMALIZE_META_SPACE:
-        code = meta_space(&v->scheme, *text, *size, first, out);
+        code = meta_space(&v->scheme, *text, *size, place, out);
         break;
     case NORMALIZE_SENTENCEPIECE:
         buffer_clear(out);
-        code = normalize_sentencepiece(v, *text, *size, out);
+        code = normalize_sentencepiece(v, *text, *size, place == TEXT_GOES_ON, out);
         break;
     }
     if (code == OK && changed) {
@@ -63,7 +65,7 @@ int normalize_added(const struct vocabulary *v, const char *token, struct buffer
     const uint8_t *text = (const uint8_t *)token;
     size_t size = strlen(token);
     struct buffer normalized = {0};
-    int code = normalizer_is_late(v) ? OK : normalize_text(v, &text, &size, true, &normalized);
+    int code = normalizer_is_late(v) ? OK : normalize_text(v, &text, &size, TEXT_FIRST, &normalized);
     if (code == OK)
         code = buffer_append(out, text, size);
     buffer_release(&normalized);

@@ -13,4 +13,12 @@ struct buffer;
 // A byte that starts no well-formed sequence (split.h) stays as it is; no mark joins it or passes over it.
 int normalize_nfc(const uint8_t *text, size_t size, struct buffer *out, bool *changed);
 
+// Whether a text may be cut in front of the character, and both parts come out as they do in the whole: it begins
+// no mark, and joins nothing before it. Not all such characters are known: all below the first marks, kana without
+// their voice marks, the unified ideographs, the syllables of Hangul.
+static inline bool normalize_nfc_begins(uint32_t c) {
+    return c < 0x300 || (c >= 0x3001 && c <= 0x3002) || (c >= 0x3041 && c <= 0x3096) ||
+           (c >= 0x30a1 && c <= 0x30fa) || (c >= 0x4e00 && c <= 0x9fff) || (c >= 0xac00 && c <= 0xd7a3);
+}
+
 #endif

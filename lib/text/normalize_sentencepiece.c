@@ -118,7 +118,7 @@ static int check_nodes(struct walk *w) {
     return code;
 }
 
-static int check_charsmap(const struct vocabulary *v) {
+static int check_charsmap(struct vocabulary *v) {
     size_t size = v->charsmap.size, units = size > 4 ? (size_t)load_le(v->charsmap.data, 4) : 0;
     if (size <= 4 || units >= size - 4 || units == 0 || units % 1024 != 0)
         return error_set(ERROR_INPUT, "charsmap: %zu bytes, %zu of them for its trie", size, units);
@@ -129,6 +129,8 @@ static int check_charsmap(const struct vocabulary *v) {
     if (!w.height)
         return ERROR_SYSTEM;
     int code = check_nodes(&w);
+    if (code == OK && v->reach + 1 < w.path[0].height)
+        v->reach = w.path[0].height - 1u;
     free(w.height);
     return code;
 }
@@ -154,6 +156,36 @@ static bool is_plain(const struct vocabulary *v, const struct charsmap *map, uin
             (starts && unit_leads(unit_at(map, children ^ next), (uint8_t)next)))
             return false;
     return true;
+}
+
+// Where the bytes end that a rule or symbol might begin with, from `at` on; `whole`: one of them is a rule or
+// symbol.
+static size_t walk_end(const struct vocabulary *v, const struct charsmap *map, const uint8_t *text, size_t size,
+                       size_t at, bool *whole) {
+    const struct trie *symbols = &v->user_defined;
+    bool follows = symbols->units != NULL, leads = map->size > 0;
+    uint32_t node = 0, place = leads ? unit_offset(unit_at(map, 0)) : 0;
+    *whole = false;
+    for (; at < size; at++) {
+        node = follows ? trie_child(symbols, node, text[at]) : 0;
+        follows = node != 0;
+        uint32_t unit = leads ? unit_at(map, place ^= text[at]) : 0;
+        leads = leads && unit_leads(unit, text[at]);
+        if (!follows && !leads)
+            break;
+        *whole = *whole || (follows && trie_value(symbols, node) > 0) || (leads && unit_has_value(unit));
+        place ^= unit_offset(unit);
+    }
+    return at;
+}
+
+bool normalize_sentencepiece_keeps(const struct vocabulary *v, const uint8_t *text, size_t begin, size_t size) {
+    const struct charsmap map = find_charsmap(v);
+    bool whole;
+    for (size_t at = begin < v->reach ? 0 : begin - v->reach; at < begin; at++)
+        if (walk_end(v, &map, text, begin + 1, at, &whole) > begin)
+            return false;
+    return walk_end(v, &map, text, size, begin, &whole) < size && !whole;
 }
 
 // Whether a rule or symbol begins with the character, or inside it.
@@ -306,12 +338,13 @@ static size_t put_plain(struct normalizer *n, const uint8_t *text, size_t size) 
     return i;
 }
 
-int normalize_sentencepiece(const struct vocabulary *v, const uint8_t *text, size_t size, struct buffer *out) {
-    struct normalizer n = {v, find_charsmap(v), out, v->scheme.remove_extra_spaces};
+int normalize_sentencepiece(const struct vocabulary *v, const uint8_t *text, size_t size, bool goes_on,
+                            struct buffer *out) {
+    struct normalizer n = {v, find_charsmap(v), out, v->scheme.remove_extra_spaces && !goes_on};
     size_t begin = out->size, at = 0;
     const char *space = v->scheme.escape_spaces ? META_SPACE : " ";
     size_t space_size = strlen(space);
-    for (; v->scheme.remove_extra_spaces && at < size; at++) {
+    for (; n.behind_space && at < size; at++) {
         struct step s = find_step(&n, text + at, size - at);
         if (s.size != 1 || s.bytes[0] != ' ')
             break;
@@ -320,7 +353,7 @@ int normalize_sentencepiece(const struct vocabulary *v, const uint8_t *text, siz
     if (at == size)
         return OK;
     int code = OK;
-    if (v->scheme.dummy_prefix)
+    if (v->scheme.dummy_prefix && !goes_on)
         code = buffer_append(out, space, space_size);
     while (at < size && code == OK) {
         code = buffer_reserve(out, (size_t)(RUN + 2 + RULE_MOST) * META_SPACE_SIZE);

@@ -8,6 +8,7 @@
 #ifndef TACIT_TEXT_NORMALIZE_SENTENCEPIECE_H
 #define TACIT_TEXT_NORMALIZE_SENTENCEPIECE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,12 @@ struct vocabulary;
 // than 255 bytes on either side).
 int normalize_sentencepiece_prepare(struct vocabulary *v);
 
-// Append the normalized text of a whole document to `out`.
-int normalize_sentencepiece(const struct vocabulary *v, const uint8_t *text, size_t size, struct buffer *out);
+// Append the normalized text of a whole document to `out`; of one that goes on, of its next part.
+int normalize_sentencepiece(const struct vocabulary *v, const uint8_t *text, size_t size, bool goes_on,
+                            struct buffer *out);
+
+// Whether text[begin..end), a character of more text up to `size`, stays as it is whatever stands around it and
+// follows: no rule or symbol begins with it, holds it or might. Time is in proportion to the longest of them.
+bool normalize_sentencepiece_keeps(const struct vocabulary *v, const uint8_t *text, size_t begin, size_t size);
 
 #endif

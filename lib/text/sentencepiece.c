@@ -238,6 +238,7 @@ static int add_symbols(struct vocabulary *v, const struct model *m) {
     for (size_t i = 0; i < count && code == OK; i++) {
         uint32_t node = 0;
         int found = 0;
+        v->reach = keys[i].size > v->reach ? keys[i].size : v->reach;
         for (size_t k = 0; k < keys[i].size; k++) {
             node = trie_child(&v->user_defined, node, keys[i].bytes[k]);
             found += trie_value(&v->user_defined, node) > 0;

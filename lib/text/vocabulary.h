@@ -57,7 +57,7 @@ int encoder_new(struct encoder **e, const struct vocabulary *v);
 void encoder_free(struct encoder *e);
 // Special tokens inside the text become their ids; by default they are text.
 void encoder_allow_special(struct encoder *e, bool allowed);
-// The next text goes on where the last one ended (lib/text/cutting.h).
+// The next text goes on where the one before it was cut off (lib/text/cutting.h).
 void encoder_continue(struct encoder *e);
 int encoder_encode(struct encoder *e, const uint8_t *text, size_t size, struct buffer *ids);
 

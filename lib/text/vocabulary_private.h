@@ -119,6 +119,7 @@ struct vocabulary {
     struct buffer charsmap; // NORMALIZE_SENTENCEPIECE: the file's compiled character map, maybe empty
     // SentencePiece's: symbols found in the text before anything else, values are ids; what the normalizer copies.
     struct trie user_defined;
+    size_t reach;                       // bytes of the longest symbol or rule of the character map
     uint8_t plain[128];                 // ASCII characters that no rule touches where ASCII or the end follows
     uint64_t touched[BASIC_PLANE / 64]; // by code point beyond ASCII: a rule or symbol begins with it
     // made by vocabulary_seal:

@@ -175,8 +175,6 @@ static int encode_in_order(struct encoding *e, struct batch *b, struct item *ite
     int code = e->in_order ? OK : encoding_make_encoder(e, &e->in_order);
     if (code != OK || item->size == 0)
         return code;
-    if (!item->first)
-        encoder_continue(e->in_order);
     return encoding_encode(e, e->in_order, b, item, &document, domain);
 }
 

@@ -92,9 +92,10 @@ static void judge(struct encoding *e, struct worker *w, struct item *item, const
 
 int encoding_encode(struct encoding *e, struct encoder *encoder, struct batch *b, struct item *item,
                     const struct document *document, const char *domain) {
-    size_t skip = item->first ? 0 : vocabulary_cut_skip(e->vocabulary);
     item->ids = b->ids.size / sizeof(uint32_t);
-    int code = encoder_encode(encoder, document->text + skip, document->size - skip, &b->ids);
+    if (!item->first)
+        encoder_continue(encoder);
+    int code = encoder_encode(encoder, document->text, document->size, &b->ids);
     if (code != OK)
         return code;
     const uint32_t *ids = (const uint32_t *)b->ids.data + item->ids;

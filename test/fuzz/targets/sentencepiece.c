@@ -42,7 +42,7 @@ static void check_pieces(const struct vocabulary *v, const uint8_t *text, size_t
         whole = whole && id != v->scheme.unknown;
         REQUIRE(buffer_append(&pieces, is_byte ? byte : piece, is_byte ? 1 : n) == OK);
     }
-    REQUIRE(normalize_text(v, &text, &size, true, &normalized) == OK);
+    REQUIRE(normalize_text(v, &text, &size, TEXT_FIRST, &normalized) == OK);
     REQUIRE(!whole || (pieces.size == size && (size == 0 || memcmp(pieces.data, text, size) == 0)));
     buffer_release(&pieces);
     buffer_release(&normalized);

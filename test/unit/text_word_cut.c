@@ -1,0 +1,179 @@
+// Long words: wherever one is cut inside, the ids of the parts are those of the whole, for vocabularies at random
+// and every pattern.
+#include "base/memory.h"
+#include "base/random.h"
+#include "check.h"
+#include "text/cutting.h"
+#include "text/vocabulary_private.h"
+
+#include <stdlib.h>
+
+enum { LONGEST = 24, ROUNDS = 5, TEXTS = 16, RUNS = 3, RUN = 1200 };
+
+// Kinds of characters, of which long words are; and what stands between them. The last are of no kind.
+static const char *const alphabets[][8] = {{"a", "b", "c", "s", "l"},
+                                           {"A", "B", "S", "L"},
+                                           {"a", "B", "s", "D"},
+                                           {"0", "1", "7"},
+                                           {"+", "=", "/", "#"},
+                                           {"\xe3\x81\x82", "\xe6\x97\xa5", "\xe3\x82\xab"},
+                                           {"\xd0\xb0", "\xd0\xb1", "\xd0\x92"},
+                                           {"\xf0\x9f\x98\x80", "\xe2\x82\xac"},
+                                           {"a", "1", "\xe6\x97\xa5", "A", "'", "\n"}};
+static const char *const between[] = {" ",  "'",        "\n/",          "\n",           "a",        "Z",
+                                      "7",  "\xcc\x81", "\xe6\x97\xa5", "\xc2\xbd",     "\xd0\xb0", "\xff",
+                                      "'s", "'L",       "  ",           "\xe2\x96\x81", ".",        ""};
+enum { ALPHABETS = sizeof alphabets / sizeof *alphabets, BETWEEN = sizeof between / sizeof *between };
+
+static uint64_t counter;
+
+static uint32_t pick(uint32_t n) {
+    return (uint32_t)random_below(11, 0, counter++, n);
+}
+
+static const char *pick_of(int alphabet) {
+    uint32_t n = 0;
+    while (n < 8 && alphabets[alphabet][n])
+        n++;
+    return alphabets[alphabet][pick(n)];
+}
+
+// ---- vocabularies ----
+
+// The 256 bytes, and merges of tokens that stand for letters of one alphabet, or any two.
+static struct vocabulary *make_vocabulary(const struct scheme *scheme, int alphabet) {
+    struct vocabulary *v;
+    CHECK_OK(vocabulary_new(&v));
+    v->scheme = *scheme;
+    for (int b = 0; b < BYTES; b++)
+        CHECK_OK(vocabulary_add_token(v, &(uint8_t){(uint8_t)b}, 1));
+    for (int tries = 0, merges = 20 + (int)pick(150); tries < 4 * merges; tries++) {
+        // two that may stand side by side: the ends of what the text is made of
+        uint8_t both[2 * LONGEST];
+        size_t left_size, right_size;
+        uint32_t left = v->size > BYTES && pick(2) ? BYTES + pick(v->size - BYTES) : (uint8_t)pick_of(alphabet)[0];
+        uint32_t right =
+            v->size > BYTES && pick(2) ? BYTES + pick(v->size - BYTES) : (uint8_t)pick_of(alphabet)[0];
+        if (pick(3) == 0) // the inside of a character
+            right = (uint8_t)pick_of(alphabet)[1] ? (uint8_t)pick_of(alphabet)[1] : right;
+        const uint8_t *bytes = vocabulary_bytes(v, left, &left_size);
+        memcpy(both, bytes, left_size);
+        bytes = vocabulary_bytes(v, right, &right_size);
+        memcpy(both + left_size, bytes, right_size);
+        bool there = false;
+        for (uint32_t id = 0; id < v->size && !there; id++) {
+            size_t size;
+            const uint8_t *token = vocabulary_bytes(v, id, &size);
+            there = size == left_size + right_size && memcmp(token, both, size) == 0;
+        }
+        if (there || left_size + right_size > LONGEST)
+            continue;
+        CHECK_OK(vocabulary_add_token(v, both, left_size + right_size));
+        CHECK_OK(vocabulary_add_merge(v, left, right, v->size - 1));
+    }
+    CHECK_OK(vocabulary_seal(v));
+    return v;
+}
+
+// ---- texts ----
+
+static void make_text(struct buffer *text, int alphabet) {
+    buffer_clear(text);
+    for (int run = 0; run < RUNS; run++) {
+        for (uint32_t n = pick(4); n > 0; n--)
+            CHECK_OK(buffer_append_string(text, between[pick(BETWEEN)]));
+        for (uint32_t n = pick(RUN); n > 0; n--)
+            CHECK_OK(buffer_append_string(text, pick_of(alphabet)));
+    }
+    CHECK_OK(buffer_append_string(text, between[pick(BETWEEN)]));
+}
+
+// How many cuts; -1: other ids.
+static int cut_up(struct encoder *e, const struct vocabulary *v, const struct buffer *text) {
+    struct buffer whole = {0}, parts = {0};
+    size_t begin = 0, from = 0;
+    int cuts = 0;
+    CHECK_OK(encoder_encode(e, text->data, text->size, &whole));
+    for (size_t known = 100; known < text->size; known += 1 + pick(300)) {
+        size_t cut = known - begin < 3 ? 0 : vocabulary_cut_in_order(v, text->data + begin, from, known - begin);
+        from = cut > 0 || known - begin < 3 ? 0 : known - begin - 2;
+        if (cut == 0)
+            continue;
+        if (begin > 0)
+            encoder_continue(e);
+        CHECK_OK(encoder_encode(e, text->data + begin, cut, &parts));
+        begin += cut;
+        cuts++;
+    }
+    if (begin > 0)
+        encoder_continue(e);
+    CHECK_OK(encoder_encode(e, text->data + begin, text->size - begin, &parts));
+    bool same = whole.size == parts.size && memcmp(whole.data, parts.data, whole.size) == 0;
+    buffer_release(&whole);
+    buffer_release(&parts);
+    return same ? cuts : -1;
+}
+
+// Texts of one alphabet; the cuts, and how many were wrong.
+static int cut_texts(const struct vocabulary *v, int alphabet, int *wrong) {
+    struct encoder *e;
+    struct buffer text = {0};
+    int cuts = 0;
+    CHECK_OK(encoder_new(&e, v));
+    for (int i = 0; i < TEXTS; i++) {
+        make_text(&text, alphabet);
+        int n = cut_up(e, v, &text);
+        *wrong += n < 0;
+        cuts += n > 0 ? n : 0;
+    }
+    encoder_free(e);
+    buffer_release(&text);
+    return cuts;
+}
+
+static void check_scheme(const struct scheme *scheme, int alphabet, int least) {
+    int cuts = 0, wrong = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct vocabulary *v = make_vocabulary(scheme, alphabet);
+        cuts += cut_texts(v, alphabet, &wrong);
+        vocabulary_free(v);
+    }
+    if (wrong > 0 || cuts <= least)
+        printf("%s, alphabet %d: %d cuts, %d texts wrong\n", pattern_name(scheme->pattern), alphabet, cuts, wrong);
+    CHECK_EQUAL_INT(wrong, 0);
+    CHECK(cuts > least);
+}
+
+static void check_golden(const char *name) {
+    const char *golden = getenv("TACIT_GOLDEN");
+    char *path = string_format("%s/sentencepiece/%s.model", golden ? golden : "test/golden", name);
+    struct vocabulary *v;
+    CHECK_OK(vocabulary_load(&v, path));
+    for (int alphabet = 0; alphabet < ALPHABETS; alphabet++) {
+        int wrong = 0, cuts = 0;
+        for (int round = 0; round < ROUNDS; round++)
+            cuts += cut_texts(v, alphabet, &wrong);
+        CHECK_EQUAL_INT(wrong, 0);
+        CHECK(cuts > 0);
+    }
+    vocabulary_free(v);
+    free(path);
+}
+
+int main(void) {
+    for (int alphabet = 0; alphabet < ALPHABETS; alphabet++) {
+        for (int pattern = PATTERN_NONE; pattern <= PATTERN_O200K; pattern++) {
+            struct scheme scheme = {
+                .pattern = (enum text_pattern)pattern, .unknown = no_id, .whole_words = pattern % 2 == 1};
+            check_scheme(&scheme, alphabet, 0);
+            scheme.normalizer = NORMALIZE_NFC;
+            scheme.whole_words = !scheme.whole_words;
+            check_scheme(&scheme, alphabet, -1);
+        }
+    }
+    check_golden("llama");
+    check_golden("symbols");
+    check_golden("unigram");
+    check_golden("inner");
+    return check_report();
+}
