@@ -40,7 +40,7 @@ int input_open(int *fd, const char *path) {
         return OK;
     *fd = path_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
     if (*fd < 0)
-        return error_set_errno(ERROR_SYSTEM, "%s: cannot open", path);
+        return error_set_errno(ERROR_SYSTEM, "%s: cannot open", input_name(path));
     struct stat status;
     if (system_fstat(*fd, &status) == 0 && S_ISDIR(status.st_mode)) {
         system_close(*fd);
@@ -56,7 +56,7 @@ void input_close(int fd) {
 }
 
 const char *input_name(const char *path) {
-    return is_standard(path) ? "standard input" : path;
+    return is_standard(path) ? "standard input" : *path ? path : "''";
 }
 
 int input_read_some(int fd, void *data, size_t size, size_t *got) {
@@ -282,6 +282,14 @@ bool path_of_library(const char *name, char *path, size_t size) {
 bool path_is_directory(const char *path) {
     struct stat status;
     return system_stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool path_is_input(const char *path, const char *input) {
+    struct stat a, b;
+    if (system_stat(path, &a) != 0 || !S_ISREG(a.st_mode))
+        return false;
+    int failed = is_standard(input) ? system_fstat(STDIN_FILENO, &b) : system_stat(input, &b);
+    return failed == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 char *path_join(const char *a, const char *b) {

@@ -41,7 +41,7 @@ int file_write(const char *path, const void *data, size_t size);
 // A file opened for sequential reading: path NULL or "-" is standard input.
 int input_open(int *fd, const char *path);
 void input_close(int fd);                 // standard input stays open
-const char *input_name(const char *path); // path, or "standard input"
+const char *input_name(const char *path); // path, or "standard input"; '' for none
 // Read up to size bytes, short only at the end of the input; *got says how many. EINTR is handled.
 int input_read(int fd, void *data, size_t size, size_t *got);
 int input_read_some(int fd, void *data, size_t size, size_t *got); // what is there; 0 bytes only at the end
@@ -71,8 +71,9 @@ bool path_exists(const char *path); // true also where that cannot be found out
 // does.
 bool path_of_library(const char *name, char *path, size_t size);
 bool path_is_directory(const char *path);
-char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set
-char *path_parent(const char *path);           // the folder of its last name, "." where none is given; as above
+bool path_is_input(const char *path, const char *input); // both are one regular file; input as of input_open()
+char *path_join(const char *a, const char *b);           // "a/b"; free() it; NULL with the error set
+char *path_parent(const char *path); // the folder of its last name, "." where none is given; as above
 int path_rename(const char *from, const char *to);
 // Let a file seem to be from 1971, until path_touch(): a run that is killed in between is for make still to be
 // done, and the next one clears what it left. Only a help, so failing is fine.

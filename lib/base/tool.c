@@ -258,6 +258,9 @@ static int check_device(const char *device) {
 
 static int settle_common(int uses) {
     common.verbose = verbose;
+    if ((common.output && !*common.output) || (common.log && !*common.log))
+        return error_set(ERROR_USAGE, "--%s: the name is empty",
+                         common.output && !*common.output ? "output" : "log");
     if (wants_progress && wants_no_progress)
         return error_set(ERROR_USAGE, "--progress and --no-progress contradict each other");
     if (wants_progress)

@@ -53,20 +53,53 @@ static int refill(struct byte_source *s) {
     return OK;
 }
 
+static bool begins_with(const struct byte_source *s, const void *magic, size_t size) {
+    return s->end >= size && memcmp(s->input, magic, size) == 0;
+}
+
+// A frame, or one to be skipped, which pzstd and others write in front.
+static bool is_zstd(const struct byte_source *s) {
+    return begins_with(s, "\x28\xb5\x2f\xfd", 4) ||
+           (s->end >= 4 && (s->input[0] & 0xf0) == 0x50 && memcmp(s->input + 1, "\x2a\x4d\x18", 3) == 0);
+}
+
+// Any bytes are text, but those of other formats are hardly meant.
+static void tell_strange(const struct byte_source *s) {
+    static const struct {
+        const char *magic, *what;
+        size_t size;
+    } kinds[] = {
+        {"\x8eTCT\r\n", "a stream and taken as text; --decode gives the text of tokens", 6},
+        {"\xfd"
+         "7zXZ",
+         "an xz file and taken as text; decompress it first", 5},
+        {"BZh", "a bzip2 file and taken as text; decompress it first", 3},
+        {"\x04\x22\x4d\x18", "an lz4 file and taken as text; decompress it first", 4},
+        {"PK\3\4", "a zip file and taken as text; extract it first", 4},
+        {"PAR1", "a Parquet file and taken as text; make JSON lines of it first", 4},
+        {"ARROW1", "an Arrow file and taken as text; make JSON lines of it first", 6},
+        {"\xff\xfe", "UTF-16 and taken as it is; make UTF-8 of it first", 2},
+        {"\xfe\xff", "UTF-16 and taken as it is; make UTF-8 of it first", 2},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (begins_with(s, kinds[i].magic, kinds[i].size)) {
+            tool_notice("%s: is %s", input_name(s->path), kinds[i].what);
+            return;
+        }
+}
+
 static int start_format(struct byte_source *s) {
-    static const uint8_t gzip_magic[] = {0x1f, 0x8b}, zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
-    static const uint8_t stream_magic[] = {0x8e, 'T', 'C', 'T', '\r', '\n'};
-    if (s->end >= sizeof gzip_magic && memcmp(s->input, gzip_magic, sizeof gzip_magic) == 0) {
+    if (begins_with(s, "\x1f\x8b", 2)) {
         if (inflateInit2(&s->gzip, GZIP_WINDOW) != Z_OK)
             return error_set(ERROR_SYSTEM, "out of memory: gzip");
         s->format = GZIP;
-    } else if (s->end >= sizeof zstd_magic && memcmp(s->input, zstd_magic, sizeof zstd_magic) == 0) {
+    } else if (is_zstd(s)) {
         s->zstd = ZSTD_createDStream();
         if (!s->zstd)
             return error_set(ERROR_SYSTEM, "out of memory: zstd");
         s->format = ZSTD;
-    } else if (s->end >= sizeof stream_magic && memcmp(s->input, stream_magic, sizeof stream_magic) == 0) {
-        tool_notice("%s: is a stream and taken as text; --decode gives the text of tokens", input_name(s->path));
+    } else {
+        tell_strange(s);
     }
     return OK;
 }

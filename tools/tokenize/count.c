@@ -14,7 +14,7 @@ static int find_stream(const char *path, bool *stream) {
     size_t got = 0;
     int fd;
     *stream = false;
-    if (strcmp(path, "-") == 0 || path_is_directory(path))
+    if (path_is_directory(path))
         return OK;
     int code = input_open(&fd, path);
     if (code != OK)
@@ -24,7 +24,7 @@ static int find_stream(const char *path, bool *stream) {
         code = OK;
     input_close(fd);
     *stream = got == sizeof head && memcmp(head, magic, sizeof magic) == 0;
-    return code == OK ? OK : error_prefix(code, "%s", path);
+    return code == OK ? OK : error_prefix(code, "%s", input_name(path));
 }
 
 static int count_sequence(const struct vocabulary *v, const struct stream *s, const struct record *r,
@@ -70,24 +70,29 @@ static int count_stream(const struct vocabulary *v, const char *path, struct cou
 
 int count_tokens(const struct encode_job *job) {
     const struct text_operands *o = &job->text.operands;
+    char standard[] = "-", *only[] = {standard};
+    char *const *paths = o->count > 0 ? o->operands : only;
+    const int count = o->count > 0 || o->list ? o->count : 1;
+    const char *text = o->list, *tokens = NULL; // one of each
     struct counts counts = {0};
-    int streams = 0, code = OK;
-    for (int i = 0; i < o->count && code == OK; i++) {
+    int code = OK;
+    for (int i = 0; i < count && code == OK; i++) {
         bool stream;
-        code = find_stream(o->operands[i], &stream);
-        streams += stream;
+        code = find_stream(paths[i], &stream);
+        *(stream ? &tokens : &text) = paths[i];
     }
     if (code != OK)
         return code;
-    if (streams > 0 && (streams < o->count || o->list))
-        return error_set(ERROR_INPUT, "some inputs are token streams and some are text; --stats counts either");
-    if (streams == 0) {
+    if (tokens && text)
+        return error_set(ERROR_INPUT, "%s is a token stream and %s is none; --stats counts streams or text",
+                         tokens, text);
+    if (!tokens) {
         code = count_text(job, &counts);
     } else {
         struct vocabulary *v;
         code = vocabulary_load_with(&v, job->vocabulary.path, &job->vocabulary.options);
-        for (int i = 0; i < o->count && code == OK; i++)
-            code = count_stream(v, o->operands[i], &counts);
+        for (int i = 0; i < count && code == OK; i++)
+            code = count_stream(v, paths[i], &counts);
         vocabulary_free(v);
     }
     if (code == OK)

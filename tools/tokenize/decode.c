@@ -98,9 +98,18 @@ static int decode_stream(struct decoding *d, const char *path) {
     return code;
 }
 
+static int spare_inputs(const struct decode_job *job) {
+    for (int i = 0; i < job->count; i++)
+        if (job->output && path_is_input(job->output, job->operands[i]))
+            return error_set(ERROR_USAGE, "-o %s: is an input, too, and would be lost", job->output);
+    return OK;
+}
+
 int decode_tokens(const struct decode_job *job) {
     struct decoding d = {.job = job};
-    int code = vocabulary_load_with(&d.vocabulary, job->vocabulary.path, &job->vocabulary.options);
+    int code = spare_inputs(job);
+    if (code == OK)
+        code = vocabulary_load_with(&d.vocabulary, job->vocabulary.path, &job->vocabulary.options);
     if (code == OK)
         code = output_open(&d.out, job->output, false);
     for (int i = 0; i < (job->count > 0 ? job->count : 1) && code == OK; i++) {

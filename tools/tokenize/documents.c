@@ -33,13 +33,17 @@ static bool ends_with(const char *path, const char *suffix) {
     return n >= m && strcmp(path + n - m, suffix) == 0;
 }
 
-static bool is_json_lines(const char *path) {
+static bool is_named_json(const char *path) {
     static const char *const suffixes[] = {".jsonl",    ".jsonl.zst", ".jsonl.gz",   ".json.gz",
                                            ".json.zst", ".ndjson",    ".ndjson.zst", ".ndjson.gz"};
     for (size_t i = 0; path && i < sizeof suffixes / sizeof *suffixes; i++)
         if (ends_with(path, suffixes[i]))
             return true;
     return false;
+}
+
+bool documents_are_json(const struct documents_options *options, const char *path) {
+    return options->unit == DOCUMENTS_JSON || (options->by_name && is_named_json(path));
 }
 
 // ---- separators ----
@@ -97,7 +101,7 @@ int documents_open(struct documents **out, const char *path, const struct docume
     struct documents *d;
     int code = make(&d, options, NULL);
     if (code == OK) {
-        if (options->by_name && is_json_lines(path))
+        if (documents_are_json(options, path))
             d->options.unit = DOCUMENTS_JSON;
         if (d->options.unit != DOCUMENTS_SEPARATOR) {
             d->options.separator = (const uint8_t *)"\n";

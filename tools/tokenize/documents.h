@@ -39,6 +39,8 @@ struct piece {
 
 struct documents;
 
+// Whether this input is read as JSON lines.
+bool documents_are_json(const struct documents_options *options, const char *path);
 int documents_open(struct documents **d, const char *path, const struct documents_options *options);
 void documents_close(struct documents *d); // NULL is allowed
 // The next document or piece of one, or *got = false at the end. A separator (or the end of a line) closes a

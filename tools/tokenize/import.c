@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { READ_SIZE = 1 << 18 };
 
@@ -63,6 +64,17 @@ static int add_tokens(struct importing *im, size_t count, int width, bool cuts) 
     return code;
 }
 
+// What has a header is no plain file, and its ids could pass for tokens.
+static int check_head(const struct importing *im, size_t size) {
+    static const uint8_t numpy[] = "\x93NUMPY", stream[] = "\x8eTCT\r\n";
+    enum { SIZE = 6 }; // of both
+    if (size >= SIZE && memcmp(im->data, numpy, SIZE) == 0)
+        return error_set(ERROR_INPUT, "%s: is a .npy file of numpy's; tofile() writes plain tokens", im->name);
+    if (size >= SIZE && memcmp(im->data, stream, SIZE) == 0)
+        return error_set(ERROR_INPUT, "%s: is a token stream already", im->name);
+    return OK;
+}
+
 static int import_plain(struct importing *im, const char *path) {
     const int width = im->job->width;
     int fd, code = input_open(&fd, path);
@@ -72,6 +84,8 @@ static int import_plain(struct importing *im, const char *path) {
         code = input_read(fd, im->data, READ_SIZE, &got);
         if (code != OK)
             error_prefix(code, "%s", im->name);
+        else if (im->token == 0 && (code = check_head(im, got)) != OK)
+            break;
         else if (got % (size_t)width != 0)
             code = error_set(ERROR_INPUT, "%s: %" PRIu64 " bytes are no whole number of tokens of %d bytes",
                              im->name, im->token * (uint64_t)width + got, width);
@@ -145,9 +159,22 @@ static bool is_index(const char *path) {
     return n > 4 && strcmp(path + n - 4, ".idx") == 0;
 }
 
+// An index is read with its tokens, where these are an input.
+static int check_index(const struct importing *im, const char *path) {
+    char *tokens = string_format("%.*s.bin", (int)(strlen(path) - 4), path);
+    if (!tokens)
+        return ERROR_SYSTEM;
+    bool found = false;
+    for (int i = 0; i < im->sources.count && !found; i++)
+        found = im->sources.items[i].path && strcmp(im->sources.items[i].path, tokens) == 0;
+    int code = found ? OK : error_set(ERROR_INPUT, "%s: is an index; name its tokens, %s", path, tokens);
+    free(tokens);
+    return code;
+}
+
 static int import_file(struct importing *im, const struct text_source *source) {
-    if (is_index(source->path)) // read with its tokens
-        return OK;
+    if (is_index(source->path))
+        return check_index(im, source->path);
     char *index;
     int code = index_path(source->path, &index);
     if (code != OK)
@@ -183,7 +210,9 @@ static int start(struct importing *im, const struct import_job *job) {
                                      .level = job->level};
     code = path ? packer_open(&im->packer, &options, 1, &path) : ERROR_SYSTEM;
     free(path);
-    return code == OK ? text_sources_collect(&im->sources, &job->operands) : code;
+    if (code == OK)
+        code = text_sources_collect(&im->sources, &job->operands);
+    return code == OK ? text_sources_spare(&im->sources, job->output) : code;
 }
 
 int import_tokens(const struct import_job *job) {

@@ -14,8 +14,9 @@ struct text_job {
     struct text_operands operands;
     struct documents_options documents;
     struct json_fields records;
-    const char *domain; // of text that says nothing else
-    const char *split;  // NULL: none
+    const char *records_option; // one that was given and is about JSON lines only; NULL: none was
+    const char *domain;         // of text that says nothing else
+    const char *split;          // NULL: none
     const char *output;
 };
 

@@ -1,30 +1,30 @@
 #include "tokenize/json_line.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "tokenize/domain_name.h"
 #include "tokenize/json_scan.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int parse_field(struct json_field *field, const char *text, size_t size, bool may_lack) {
-    field->optional = may_lack && size > 0 && text[size - 1] == '?';
-    size -= field->optional;
+static int parse_field(struct json_field *field, const char *option, const char *text, size_t size) {
     if (size == 0)
-        return error_set(ERROR_USAGE, "--field: a name is empty");
+        return error_set(ERROR_USAGE, "--%s: a name is empty", option);
     field->name = string_copy_n(text, size);
     return field->name ? OK : ERROR_SYSTEM;
 }
 
 int json_fields_parse(struct json_fields *o, const char *fields, const char *domain_field) {
-    int code = domain_field ? parse_field(&o->domain, domain_field, strlen(domain_field), false) : OK;
+    int code = domain_field ? parse_field(&o->domain, "domain-field", domain_field, strlen(domain_field)) : OK;
     o->count = 0;
     for (const char *text = fields; code == OK; text++) {
         size_t size = strcspn(text, ",");
         if (o->count == JSON_FIELDS)
             return error_set(ERROR_USAGE, "--field: more than %d names", JSON_FIELDS);
-        code = parse_field(&o->fields[o->count], text, size, true);
+        bool optional = size > 0 && text[size - 1] == '?';
+        code = parse_field(&o->fields[o->count], "field", text, size - optional);
         if (code == OK)
-            o->count++;
+            o->fields[o->count++].optional = optional;
         text += size;
         if (!*text)
             break;
@@ -121,6 +121,9 @@ static int find_string(const struct json_line *r, const struct json_field *field
 
 static int parse_any(struct json_line *r, const struct json_fields *o, const uint8_t *line, size_t size,
                      struct document *document) {
+    static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
+    if (size >= sizeof mark && memcmp(line, mark, sizeof mark) == 0)
+        return error_set(ERROR_INPUT, "a byte order mark stands before the JSON; take it off");
     int code = json_parse(&r->json, (const char *)line, size);
     if (code == OK && !json_is_object(r->json))
         code = error_set(ERROR_INPUT, "not a JSON object");
@@ -149,6 +152,21 @@ static int parse_any(struct json_line *r, const struct json_fields *o, const uin
     return code;
 }
 
+// The JSON reader counts lines within the record, which has one, and takes its end for that of a file.
+static int rephrase(void) {
+    static const char first[] = "line 1: ", end[] = "end of file";
+    const size_t n = strlen(end);
+    const char *cause = error_message();
+    if (strncmp(cause, first, strlen(first)) == 0)
+        cause += strlen(first);
+    size_t size = strlen(cause);
+    if (strncmp(cause, end, n) == 0)
+        return error_set(ERROR_INPUT, "the line's end%s", cause + n);
+    if (size > n && strcmp(cause + size - n, end) == 0)
+        return error_set(ERROR_INPUT, "%.*sthe line's end", (int)(size - n), cause);
+    return error_set(ERROR_INPUT, "%s", cause);
+}
+
 int json_line_parse(struct json_line *r, const struct json_fields *o, const uint8_t *line, size_t size,
                     struct document *document) {
     bool done;
@@ -157,12 +175,15 @@ int json_line_parse(struct json_line *r, const struct json_fields *o, const uint
     json_decref(r->json);
     r->json = NULL;
     int code = parse_plain(r, o, line, size, document, &done);
-    if (code != OK || done)
-        return code;
-    code = parse_any(r, o, line, size, document);
-    // The JSON reader counts lines within the record, which has one.
-    static const char first[] = "line 1: ";
-    if (code != OK && strncmp(error_message(), first, strlen(first)) == 0)
-        error_set(code, "%s", error_message() + strlen(first));
+    if (code == OK && !done) {
+        code = parse_any(r, o, line, size, document);
+        if (code == ERROR_INPUT)
+            rephrase();
+    }
+    if (code == OK && document->domain) {
+        code = domain_name_check(ERROR_INPUT, document->domain, strlen(document->domain));
+        if (code != OK)
+            error_prefix(code, "key '%s'", o->domain.name);
+    }
     return code;
 }

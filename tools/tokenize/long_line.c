@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "tokenize/domain_name.h"
 #include "tokenize/json_scan.h"
 #include "tokenize/spool.h"
 
@@ -327,12 +328,17 @@ static int finish(struct long_line *l) {
     if (code != OK || !l->fields->domain.name)
         return code;
     const struct target *domain = &l->targets[l->count - 1];
-    if (spool_size(&domain->text) > NAME_MOST)
-        return error_set(ERROR_INPUT, "key '%s': more than 65536 bytes", domain->field->name);
-    code = spool_each(&l->targets[l->count - 1].text, append_domain, &l->domain);
-    if (code == OK && l->domain.size > 0 && memchr(l->domain.data, 0, l->domain.size))
-        code = error_set(ERROR_INPUT, "key '%s': not a string without NUL", domain->field->name);
-    return code == OK ? buffer_append(&l->domain, "", 1) : code;
+    uint64_t size = spool_size(&domain->text);
+    if (size <= DOMAIN_NAME_MOST)
+        code = spool_each(&l->targets[l->count - 1].text, append_domain, &l->domain);
+    if (code != OK)
+        return code;
+    if (l->domain.size > 0 && memchr(l->domain.data, 0, l->domain.size))
+        return error_set(ERROR_INPUT, "key '%s': not a string without NUL", domain->field->name);
+    code = domain_name_check(ERROR_INPUT, (const char *)l->domain.data, (size_t)size);
+    if (code != OK)
+        return error_prefix(code, "key '%s'", domain->field->name);
+    return buffer_append(&l->domain, "", 1);
 }
 
 int long_line_add(struct long_line *l, const uint8_t *bytes, size_t size, bool last, size_t *used) {

@@ -1,5 +1,6 @@
 // tokenize: text in, token stream out; and the vocabulary for it.
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/tool.h"
 #include "tokenize/jobs.h"
@@ -15,10 +16,29 @@ struct parsed {
     struct vocabulary_job vocabulary;
 };
 
+// Standard input is read once, and no output replaces the vocabulary.
+static int check_files(int count, char **operands) {
+    const struct settings *s = &settings;
+    bool vocabulary = s->vocabulary && strcmp(s->vocabulary, "-") == 0,
+         list = s->list && strcmp(s->list, "-") == 0;
+    int named = vocabulary + list;
+    for (int i = 0; i < count; i++)
+        named += strcmp(operands[i], "-") == 0;
+    if (named > 1)
+        return error_set(ERROR_USAGE, "standard input is named twice");
+    if (vocabulary && count == 0 && !s->list)
+        return error_set(ERROR_USAGE, "-t -: standard input is the vocabulary, so name the inputs");
+    if (s->vocabulary && common.output && path_is_input(common.output, s->vocabulary))
+        return error_set(ERROR_USAGE, "-o %s: is the vocabulary, and would be lost", common.output);
+    return OK;
+}
+
 static int parse(struct parsed *p, enum job job, int count, char **operands) {
     const struct settings *s = &settings;
     struct json_fields *fields = &p->text.records;
     int code = settings_check(job);
+    if (code == OK)
+        code = check_files(count, operands);
     if (code == OK && s->separator && (*s->separator || job != JOB_DECODE))
         code = separator_parse("separator", s->separator, &p->separator);
     if (code == OK && *s->join)
@@ -42,6 +62,9 @@ static int parse(struct parsed *p, enum job job, int count, char **operands) {
         .separator_size = p->separator.size,
         .records = fields,
     };
+    p->text.records_option = s->domain_field                           ? "domain-field"
+                             : option_given(tokenize_options, "field") ? "field"
+                                                                       : NULL;
     p->text.domain = s->domain ? s->domain : "default";
     p->text.split = s->split;
     p->text.output = common.output;

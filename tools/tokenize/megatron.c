@@ -24,6 +24,7 @@ struct megatron {
     int fd, width;
     struct column lengths, offsets, documents;
     uint64_t next, document; // sequence; how many documents ended before it
+    uint64_t ended;          // behind the last sequence of the latest of these
 };
 
 static int broken(const struct megatron *m, const char *cause) {
@@ -123,8 +124,12 @@ int megatron_next(struct megatron *m, uint64_t *offset, uint64_t *size, bool *la
     // Documents without sequences end here, too.
     while (code == OK && m->document + 1 < m->documents.count) {
         code = column_get(m, &m->documents, m->document + 1, &end);
+        if (code == OK && (end > m->lengths.count || end < m->ended))
+            code = error_set(ERROR_INPUT, "%s: document %" PRIu64 " ends at sequence %" PRIu64 ", out of order",
+                             m->path, m->document, end);
         if (code != OK || end > m->next)
             break;
+        m->ended = end;
         *last = *last || end == m->next;
         m->document++;
     }

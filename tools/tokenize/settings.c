@@ -2,7 +2,10 @@
 #include "base/error.h"
 #include "stream/stream.h"
 #include "tokenize/documents.h"
+#include "tokenize/domain_name.h"
 #include "tokenize/text_sources.h"
+
+#include <string.h>
 
 static const char *const unit_names[] = {"file", "line", "separator", NULL};
 static const char *const from_names[] = {"none", "dir", "file", NULL};
@@ -253,8 +256,16 @@ static int check_job(enum job job) {
     return OK;
 }
 
+static int check_domain(void) {
+    if (settings.domain && domain_name_check(ERROR_USAGE, settings.domain, strlen(settings.domain)) != OK)
+        return error_prefix(ERROR_USAGE, "--domain");
+    return OK;
+}
+
 int settings_check(enum job job) {
     int code = check_job(job);
+    if (code == OK)
+        code = check_domain();
     if (code != OK)
         return code;
     if (settings.part && !settings.split)

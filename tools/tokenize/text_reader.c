@@ -1,13 +1,48 @@
 #include "tokenize/text_reader.h"
 #include "base/error.h"
 #include "base/tool.h"
+#include "tokenize/document_split.h"
 #include "tokenize/jobs.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static const uint64_t update_bytes = 1 << 18; // of the inputs between two looks at the clock
+
+// No output is an input.
+static int spare_inputs(const struct text_sources *sources, const struct text_job *job) {
+    struct document_split split;
+    if (!job->split || !job->output || !strstr(job->output, "%s"))
+        return text_sources_spare(sources, job->output);
+    int code = document_split_parse(&split, job->split);
+    for (int i = 0; i < split.count && code == OK; i++) {
+        char *path;
+        code = document_split_path(job->output, split.parts[i].name, &path);
+        if (code != OK)
+            break;
+        code = text_sources_spare(sources, path);
+        free(path);
+    }
+    document_split_release(&split);
+    return code;
+}
+
+// An option for JSON lines alone, without any, is a mistake.
+static int find_records(const struct text_reader *r, const struct text_job *job) {
+    for (int i = 0; i < r->sources.count; i++)
+        if (!job->records_option || documents_are_json(&r->options, r->sources.items[i].path))
+            return OK;
+    return error_set(ERROR_USAGE, "--%s: no input is JSON lines by its name; --jsonl takes all inputs for such",
+                     job->records_option);
+}
 
 int text_reader_start(struct text_reader *r, const struct text_job *job) {
     *r = (struct text_reader){.options = job->documents};
     int code = text_sources_collect(&r->sources, &job->operands);
+    if (code == OK)
+        code = find_records(r, job);
+    if (code == OK)
+        code = spare_inputs(&r->sources, job);
     progress_start(&r->progress, tool_name(), "bytes", (double)r->sources.size, common.progress);
     return code;
 }

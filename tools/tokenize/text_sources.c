@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "tokenize/domain_name.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -78,7 +79,10 @@ static int set_domain(struct text_source *item, const char *root, enum domain_fr
             item->domain =
                 directory_name(item->path, strrchr(item->path, '/') ? strrchr(item->path, '/') : item->path);
     }
-    return item->domain ? OK : ERROR_SYSTEM;
+    if (!item->domain)
+        return ERROR_SYSTEM;
+    int code = domain_name_check(ERROR_INPUT, item->domain, strlen(item->domain));
+    return code == OK ? OK : error_prefix(code, "%s", item->path);
 }
 
 // ---- directories ----
@@ -136,7 +140,7 @@ static int add_operand(struct text_sources *s, char *operand, enum domain_from f
     } else if (directory) {
         code = walk(s, operand);
     } else if (system_stat(operand, &status) != 0) {
-        code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", operand);
+        code = error_set_errno(ERROR_SYSTEM, "%s: cannot open", input_name(operand));
     } else {
         code = add(s, operand, S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0);
     }
@@ -160,6 +164,8 @@ static int add_list(struct text_sources *s, const struct text_operands *o) {
         if (size > 0) {
             code = strlen(path) == size ? add_operand(s, path, o->domain_from)
                                         : error_set(ERROR_INPUT, "%s: a path with NUL in it; use --null", path);
+            if (code != OK && path[size - 1] == '\r')
+                error_set(code, "%s; the name ends in CR, as lines from DOS do", error_message());
             if (code != OK)
                 error_prefix(code, "%s", input_name(o->list));
         }
@@ -191,6 +197,15 @@ int text_sources_collect(struct text_sources *s, const struct text_operands *o) 
     if (code != OK)
         text_sources_release(s);
     return code;
+}
+
+int text_sources_spare(const struct text_sources *s, const char *output) {
+    if (!output || !path_exists(output))
+        return OK;
+    for (int i = 0; i < s->count; i++)
+        if (path_is_input(output, s->items[i].path))
+            return error_set(ERROR_USAGE, "-o %s: is an input, too, and would be lost", output);
+    return OK;
 }
 
 void text_sources_release(struct text_sources *s) {
