@@ -46,6 +46,7 @@ unit() {
 @test "text: words are GPT-2's, and classes are Unicode's" { unit text_split; }
 @test "text: ids are Hugging Face's, and any bytes come back" { unit text_encode; }
 @test "text: merges are the most frequent pairs, counted anew" { unit text_learn; }
+@test "text: ranked tokens are merged as the definition says, in any order of ranks" { unit text_ranked; }
 @test "text: SentencePiece models give the library's ids, and damaged ones are refused" { unit text_sentencepiece; }
 @test "stream: what was written is what is read, in any order and through pipes" { unit stream_roundtrip; }
 @test "stream: every flipped bit, truncation and moved frame is an error with its place" { unit stream_damage; }

@@ -163,22 +163,8 @@ bool vocabulary_has_prefix(const struct vocabulary *v) {
     return v->scheme.dummy_prefix;
 }
 
-static const uint8_t *find_ended(const struct buffer *bytes, const struct buffer *ends, uint32_t id,
-                                 size_t *size) {
-    const uint64_t *end = (const uint64_t *)ends->data;
-    uint64_t begin = id > 0 ? end[id - 1] : 0;
-    *size = (size_t)(end[id] - begin);
-    return *size > 0 ? bytes->data + begin : (const uint8_t *)""; // all may be empty, and there is no data then
-}
-
 const uint8_t *vocabulary_bytes(const struct vocabulary *v, uint32_t id, size_t *size) {
     return find_ended(&v->bytes, &v->ends, id, size);
-}
-
-const uint8_t *vocabulary_piece(const struct vocabulary *v, uint32_t id, size_t *size) {
-    if (v->scheme.symbols == SYMBOLS_BYTES)
-        return find_ended(&v->bytes, &v->ends, id, size);
-    return find_ended(&v->pieces, &v->piece_ends, id, size);
 }
 
 const struct added *vocabulary_added_token(const struct vocabulary *v, uint32_t id) {

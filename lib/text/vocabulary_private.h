@@ -7,6 +7,7 @@
 #define TACIT_TEXT_VOCABULARY_PRIVATE_H
 
 #include "base/memory.h"
+#include "text/piece_key.h"
 #include "text/split.h"
 #include "text/trie.h"
 #include "text/vocabulary.h"
@@ -189,17 +190,46 @@ int vocabulary_add_added(struct vocabulary *v, const struct added *added);
 int vocabulary_add_merge(struct vocabulary *v, uint32_t left, uint32_t right, uint32_t result); // next rank
 int vocabulary_add_ranked_merge(struct vocabulary *v, const struct merge *merge);
 
+// One of texts behind each other, by where each ends.
+static inline const uint8_t *find_ended(const struct buffer *bytes, const struct buffer *ends, uint32_t id,
+                                        size_t *size) {
+    const uint64_t *end = (const uint64_t *)(const void *)ends->data;
+    uint64_t begin = id > 0 ? end[id - 1] : 0;
+    *size = (size_t)(end[id] - begin);
+    return *size > 0 ? bytes->data + begin : (const uint8_t *)""; // all may be empty, and there is no data then
+}
+
 // The piece of an id: size 0 where it has none (special tokens, unused ids).
-const uint8_t *vocabulary_piece(const struct vocabulary *v, uint32_t id, size_t *size);
+static inline const uint8_t *vocabulary_piece(const struct vocabulary *v, uint32_t id, size_t *size) {
+    bool bytes = v->scheme.symbols == SYMBOLS_BYTES;
+    return find_ended(bytes ? &v->bytes : &v->pieces, bytes ? &v->ends : &v->piece_ends, id, size);
+}
+
 // Index the pieces, when all tokens are there; vocabulary_seal does it where this was not called. ERROR_INPUT
 // where two ids have the same piece.
 int vocabulary_index_pieces(struct vocabulary *v);
 // The same by steps: an empty index for so many; what had that token's piece before, or no_id and it is there now.
 int vocabulary_reserve_pieces(struct vocabulary *v, uint64_t count);
 uint32_t vocabulary_insert_piece(struct vocabulary *v, uint32_t id);
+// The slot of a piece: 0 where it is not there.
+static inline uint32_t *vocabulary_piece_slot(const struct vocabulary *v, const uint8_t *piece, size_t size,
+                                              uint64_t hash) {
+    for (uint64_t i = hash & v->piece_mask;; i = (i + 1) & v->piece_mask) {
+        uint32_t found = v->pieces_by_hash[i];
+        size_t other_size;
+        const uint8_t *other = found ? vocabulary_piece(v, found - 1, &other_size) : NULL;
+        if (!found || (other_size == size && piece_equal(other, piece, size)))
+            return &v->pieces_by_hash[i];
+    }
+}
 // The id of a piece, or no_id: added tokens that the model does not know and special ones are not found.
-uint32_t vocabulary_find(const struct vocabulary *v, const uint8_t *piece, size_t size);
-
+static inline uint32_t vocabulary_find(const struct vocabulary *v, const uint8_t *piece, size_t size) {
+    uint64_t hash = piece_hash(piece, size);
+    if (!(*filter_word(v->piece_bits, v->piece_mask, hash) & filter_bit(hash)))
+        return no_id;
+    uint32_t *slot = vocabulary_piece_slot(v, piece, size, hash);
+    return *slot ? *slot - 1 : no_id;
+}
 // Merges for a vocabulary that ranks tokens instead of pairs (tiktoken: rank = id; SentencePiece BPE: by score).
 // There any two neighbours that make a token together may merge. In every text a token comes about by the one pair
 // of neighbours that its own piece, standing alone, ends in: until it is there nothing merges across its borders,

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PAIRS_AHEAD = 16 /* slots on their way from memory */, HASHED_AT_ONCE = 1 << 12 };
+
 // ---- indexes ----
 
 // At most half of them are taken.
@@ -29,22 +31,11 @@ int vocabulary_reserve_pieces(struct vocabulary *v, uint64_t count) {
     return v->pieces_by_hash && v->piece_bits ? OK : ERROR_SYSTEM;
 }
 
-// The slot of a piece: 0 where it is not there.
-static uint32_t *find_slot(const struct vocabulary *v, const uint8_t *piece, size_t size, uint64_t hash) {
-    for (uint64_t i = hash & v->piece_mask;; i = (i + 1) & v->piece_mask) {
-        uint32_t found = v->pieces_by_hash[i];
-        size_t other_size;
-        const uint8_t *other = found ? vocabulary_piece(v, found - 1, &other_size) : NULL;
-        if (!found || (other_size == size && memcmp(other, piece, size) == 0))
-            return &v->pieces_by_hash[i];
-    }
-}
-
 uint32_t vocabulary_insert_piece(struct vocabulary *v, uint32_t id) {
     size_t size;
     const uint8_t *piece = vocabulary_piece(v, id, &size);
-    uint64_t hash = XXH3_64bits(piece, size);
-    uint32_t *slot = find_slot(v, piece, size, hash);
+    uint64_t hash = piece_hash(piece, size);
+    uint32_t *slot = vocabulary_piece_slot(v, piece, size, hash);
     if (*slot)
         return *slot - 1;
     *slot = id + 1;
@@ -63,14 +54,6 @@ int vocabulary_index_pieces(struct vocabulary *v) {
             code = error_set(ERROR_INPUT, "tokens %u and %u are the same", same, id);
     }
     return code;
-}
-
-uint32_t vocabulary_find(const struct vocabulary *v, const uint8_t *piece, size_t size) {
-    uint64_t hash = XXH3_64bits(piece, size);
-    if (!(*filter_word(v->piece_bits, v->piece_mask, hash) & filter_bit(hash)))
-        return no_id;
-    uint32_t *slot = find_slot(v, piece, size, hash);
-    return *slot ? *slot - 1 : no_id;
 }
 
 void vocabulary_index_bytes(struct vocabulary *v) {
@@ -123,6 +106,10 @@ static int index_pairs(struct vocabulary *v) {
     int code = vocabulary_reserve_pairs(v, n);
     const struct merge *merges = (const struct merge *)v->merges.data;
     for (uint32_t i = 0; i < n && code == OK; i++) {
+        if (i + PAIRS_AHEAD < n) {
+            const struct merge *later = &merges[i + PAIRS_AHEAD];
+            __builtin_prefetch(&v->pairs[pair_hash(pair_key(later->left, later->right)) & v->pair_mask]);
+        }
         const struct pair_slot *same = vocabulary_insert_pair(v, &merges[i]);
         if (merges[i].rank > RANK_MOST)
             code = error_set(ERROR_INPUT, "merge %u: more than %d ranks are not supported", i, RANK_MOST);
@@ -209,35 +196,69 @@ static void find_end_of_text(struct vocabulary *v) {
 
 // ---- the digest ----
 
-static void hash_number(XXH3_state_t *state, uint64_t value, int bytes) {
-    uint8_t encoded[8];
-    store_le(encoded, value, bytes);
-    XXH3_128bits_update(state, encoded, (size_t)bytes);
+// Many short strings are hashed as few long ones.
+struct hashing {
+    XXH3_state_t *state;
+    size_t size;
+    uint8_t waiting[HASHED_AT_ONCE];
+};
+
+static void hash_waiting(struct hashing *h) {
+    XXH3_128bits_update(h->state, h->waiting, h->size);
+    h->size = 0;
 }
 
-static void hash_tokens(XXH3_state_t *state, const struct vocabulary *v) {
-    hash_number(state, v->size, 4);
-    for (uint32_t id = 0; id < v->size; id++) {
-        size_t size;
-        const void *bytes = vocabulary_piece(v, id, &size);
-        const struct added *added = vocabulary_added_token(v, id);
-        if (added && (added->special || !added->in_model)) {
-            bytes = added->text;
-            size = strlen(added->text);
-        }
-        hash_number(state, size, 4);
-        hash_number(state, added && added->special, 1);
-        XXH3_128bits_update(state, bytes, size);
+static void hash_bytes(struct hashing *h, const void *bytes, size_t size) {
+    if (size > HASHED_AT_ONCE - h->size)
+        hash_waiting(h);
+    if (size > HASHED_AT_ONCE) {
+        XXH3_128bits_update(h->state, bytes, size);
+    } else if (size > 0) {
+        memcpy(h->waiting + h->size, bytes, size);
+        h->size += size;
     }
 }
 
-static void hash_symbols(XXH3_state_t *state, const struct vocabulary *v) {
+static void hash_number(struct hashing *h, uint64_t value, size_t size) {
+    uint8_t encoded[8];
+    store_le(encoded, value, 8);
+    hash_bytes(h, encoded, size);
+}
+
+static void hash_tokens(struct hashing *h, const struct vocabulary *v) {
+    const struct added *added = vocabulary_added(v), *end = added + vocabulary_added_count(v);
+    hash_number(h, v->size, 4);
+    for (uint32_t id = 0; id < v->size; id++) {
+        size_t size;
+        const void *bytes = vocabulary_piece(v, id, &size);
+        bool found = added < end && added->id == id;
+        if (found && (added->special || !added->in_model)) {
+            bytes = added->text;
+            size = strlen(added->text);
+        }
+        hash_number(h, size, 4);
+        hash_number(h, found && added->special, 1);
+        hash_bytes(h, bytes, size);
+        added += found;
+    }
+}
+
+static void hash_merges(struct hashing *h, const struct vocabulary *v) {
+    const struct merge *merges = (const struct merge *)v->merges.data;
+    for (uint32_t i = 0; i < vocabulary_merge_count(v); i++) {
+        hash_number(h, pair_key(merges[i].right, merges[i].left), 8);
+        if (i > 0 && merges[i].rank == merges[i - 1].rank)
+            hash_number(h, i, 4);
+    }
+}
+
+static void hash_symbols(struct hashing *h, const struct vocabulary *v) {
     for (uint32_t id = 0; id < v->size && v->user_defined.units; id++) {
         size_t size;
         uint32_t found;
         const uint8_t *piece = vocabulary_piece(v, id, &size);
         if (size > 0 && trie_longest(&v->user_defined, piece, size, &found) == size && found == id)
-            hash_number(state, id, 4);
+            hash_number(h, id, 4);
     }
 }
 
@@ -279,29 +300,23 @@ static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
 // user-defined symbols.
 static int compute_digest(struct vocabulary *v) {
     struct buffer scheme = {0};
+    struct hashing h = {.size = 0};
     int code = describe_scheme(v, &scheme);
-    XXH3_state_t *state = code == OK ? XXH3_createState() : NULL;
-    if (code == OK && !state)
+    h.state = code == OK ? XXH3_createState() : NULL;
+    if (code == OK && !h.state)
         code = error_set(ERROR_SYSTEM, "out of memory: hashing a vocabulary");
     if (code == OK) {
-        XXH3_128bits_reset(state);
-        hash_tokens(state, v);
-        const struct merge *merges = (const struct merge *)v->merges.data;
-        for (uint32_t i = 0; i < vocabulary_merge_count(v); i++) {
-            hash_number(state, merges[i].left, 4);
-            hash_number(state, merges[i].right, 4);
-            if (i > 0 && merges[i].rank == merges[i - 1].rank)
-                hash_number(state, i, 4);
-        }
-        XXH3_128bits_update(state, scheme.data, scheme.size);
-        XXH3_128bits_update(state, v->scores.data, v->scores.size);
-        XXH3_128bits_update(state, v->charsmap.data, v->charsmap.size);
-        XXH3_128bits_update(state, v->unused_ends.data, v->unused_ends.size);
-        XXH3_128bits_update(state, v->unused_ids.data, v->unused_ids.size);
-        hash_symbols(state, v);
-        v->digest = digest_final(state);
+        XXH3_128bits_reset(h.state);
+        hash_tokens(&h, v);
+        hash_merges(&h, v);
+        const struct buffer *const rest[] = {&scheme, &v->scores, &v->charsmap, &v->unused_ends, &v->unused_ids};
+        for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+            hash_bytes(&h, rest[i]->data, rest[i]->size);
+        hash_symbols(&h, v);
+        hash_waiting(&h);
+        v->digest = digest_final(h.state);
     }
-    XXH3_freeState(state);
+    XXH3_freeState(h.state);
     buffer_release(&scheme);
     return code;
 }

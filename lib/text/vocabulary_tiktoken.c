@@ -64,32 +64,36 @@ static const struct encoding *choose_encoding(const char *path, const char *patt
 
 // ---- a line ----
 
-static int base64_value(uint8_t c) {
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
+// The value + 1 of a digit; 0: none.
+static const uint8_t base64_values[BYTES] = {
+    ['A'] = 1, 2,  3,  4,  5,          6,  7,  8,  9,  10, 11,         12, 13, 14, 15,         16,
+    17,        18, 19, 20, 21,         22, 23, 24, 25, 26, ['a'] = 27, 28, 29, 30, 31,         32,
+    33,        34, 35, 36, 37,         38, 39, 40, 41, 42, 43,         44, 45, 46, 47,         48,
+    49,        50, 51, 52, ['0'] = 53, 54, 55, 56, 57, 58, 59,         60, 61, 62, ['+'] = 63, ['/'] = 64};
+
+// Four digits are three bytes; false where one is none.
+static bool decode_four(const uint8_t text[4], uint8_t bytes[3]) {
+    uint32_t a = base64_values[text[0]] - 1u, b = base64_values[text[1]] - 1u, c = base64_values[text[2]] - 1u,
+             d = base64_values[text[3]] - 1u;
+    bytes[0] = (uint8_t)(a << 2 | b >> 4);
+    bytes[1] = (uint8_t)(b << 4 | c >> 2);
+    bytes[2] = (uint8_t)(c << 6 | d);
+    return (a | b | c | d) < 64;
 }
 
 // Strict: padded, nothing behind, no bits left over. `bytes` has room for 3/4 of `size`; how many, 0: malformed.
 static size_t decode_base64(const uint8_t *text, size_t size, uint8_t *bytes) {
     if (size == 0 || size % 4 != 0)
         return 0;
-    size_t padding = text[size - 1] != '=' ? 0 : text[size - 2] != '=' ? 1 : 2, n = 0;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < size; i++) {
-        int value = i < size - padding ? base64_value(text[i]) : 0;
-        if (value < 0)
+    size_t padding = text[size - 1] != '=' ? 0 : text[size - 2] != '=' ? 1 : 2, n = size / 4 * 3;
+    for (size_t i = 0; i + 4 < size; i += 4)
+        if (!decode_four(text + i, bytes + i / 4 * 3))
             return 0;
-        bits = bits << 6 | (uint32_t)value;
-        if (i % 4 == 3) {
-            bytes[n++] = (uint8_t)(bits >> 16);
-            bytes[n++] = (uint8_t)(bits >> 8);
-            bytes[n++] = (uint8_t)bits;
-        }
-    }
+    uint8_t last[4];
+    memcpy(last, text + size - 4, sizeof last);
+    memset(last + 4 - padding, 'A', padding);
+    if (!decode_four(last, bytes + n - 3))
+        return 0;
     for (size_t i = n - padding; i < n; i++)
         if (bytes[i] != 0)
             return 0;
@@ -118,7 +122,7 @@ static const uint8_t *end_of_line(const uint8_t *line, const uint8_t *end) {
 bool vocabulary_is_tiktoken(const uint8_t *data, size_t size) {
     const uint8_t *end = end_of_line(data, data + size), *space = memchr(data, ' ', (size_t)(end - data));
     for (const uint8_t *c = data; space && c < space; c++)
-        if (base64_value(*c) < 0 && *c != '=')
+        if (!base64_values[*c] && *c != '=')
             return false;
     return space && space > data && space + 1 < end && space[1] >= '0' && space[1] <= '9';
 }
@@ -167,7 +171,12 @@ static int read_lines(struct vocabulary *v, const uint8_t *data, size_t size, co
     uint64_t lines = 1;
     for (const uint8_t *line = data; (line = end_of_line(line, end)) < end; line++)
         lines++;
-    int code = vocabulary_reserve_pieces(v, lines < size / LINE_LEAST ? lines : size / LINE_LEAST + 1);
+    lines = lines < size / LINE_LEAST ? lines : size / LINE_LEAST + 1;
+    int code = vocabulary_reserve_pieces(v, lines);
+    if (code == OK)
+        code = buffer_reserve(&v->bytes, size / 4 * 3);
+    if (code == OK)
+        code = buffer_reserve(&v->ends, (lines + SPECIALS_MOST) * sizeof(uint64_t));
     uint64_t number = 1;
     for (const uint8_t *line = data, *stop; line < end && code == OK;
          line = stop < end ? stop + 1 : end, number++) {
