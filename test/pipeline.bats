@@ -197,6 +197,29 @@ setup() {
     [ "$(wc -l < "$BATS_TEST_TMPDIR/winners")" -eq 1 ]
 }
 
+@test "numbers take K, M and G as the tools do; wrong ones end in a line before anything is made" {
+    refused() { # VARIABLE CAUSE
+        run pipeline smalltalk RUN="$BATS_TEST_TMPDIR/none" "$1"
+        [ "$status" -eq 2 ]
+        [ "${#lines[@]}" -eq 1 ]
+        [[ "$output" == *" $1: $2.  Stop." ]] || { echo "$output" >&2; return 1; }
+        [ ! -e "$BATS_TEST_TMPDIR/none/variables" ]
+    }
+    for name in E VOCAB LENGTH ROUTE_PREFIX BATCH TOKENS ROUNDS EVALS EXPERT_HIDDEN ROUTER_LAYERS SEED THREADS JOBS; do
+        refused "$name=600k" "not a whole number; K, M and G are capitals"
+    done
+    refused TOKENS= "not a whole number"
+    refused WARMUP=1.5 "not a whole number"
+    refused E=0 "at least 1"
+    refused TOKENS=2000000G "more than 1000000000000000"
+    refused TRUNK=1 "not a share from 0 to below 1"
+    refused RATE=fast "not a number"
+    pipeline smalltalk > /dev/null
+    run pipeline -n smalltalk TOKENS=400K TRUNK=.5 WARMUP=010 # what it was
+    [ "$status" -eq 0 ]
+    [[ "$output" != *"$TACIT_BIN"* ]]
+}
+
 @test "a part without text is said before anything is trained" {
     mkdir -p "$BATS_TEST_TMPDIR/corpus/one"
     cat "$CORPUS_DIR"/*/*.txt > "$BATS_TEST_TMPDIR/corpus/one/document.txt"

@@ -21,6 +21,19 @@ ROUTER_SCHEDULE ?= constant
 STARTS ?= 1
 START_ROUNDS ?= 1
 
+# Wrong numbers end here, in a line of their own. 600K tokens are 600000, to make's own arithmetic and jq's as well.
+positive := E VOCAB LENGTH ROUTE_PREFIX BATCH TRUNK_BATCH ROUTER_BATCH TOKENS ROUNDS ROUND_SEQUENCES STARTS START_ROUNDS EVALS MEGABYTES JOBS \
+    $(foreach m,EXPERT ROUTER,$(m)_LAYERS $(m)_HIDDEN $(m)_HEADS)
+whole := WARMUP ROUTER_WARMUP SAVE_EVERY SEED THREADS
+share := TRUNK
+number := RATE ROUTER_RATE CLIP DECAY
+pairs = $(1) $(foreach v,$($(1)),'$(v)=$(subst ','\'',$($(v)))')
+ifneq ($(filter smalltalk ablate-% $(RUN)/%,$(MAKECMDGOALS)),)
+numbers := $(shell pipelines/numbers $(foreach k,positive whole share number,$(call pairs,$(k))) 2>&1 || echo !)
+$(if $(filter !,$(numbers)),$(error $(filter-out !,$(numbers))))
+$(foreach n,$(numbers),$(eval override $(n)))
+endif
+
 st := pipelines/smalltalk
 tools := $(TOOL_BINARIES)
 experts := $(shell seq 0 $$(($(E) - 1)))
