@@ -53,6 +53,10 @@ static int refill(struct byte_source *s) {
     return OK;
 }
 
+bool is_stream_magic(const void *bytes, size_t n) {
+    return n >= STREAM_MAGIC && memcmp(bytes, "\x8eTCT\r\n", STREAM_MAGIC) == 0;
+}
+
 static bool begins_with(const struct byte_source *s, const void *magic, size_t size) {
     return s->end >= size && memcmp(s->input, magic, size) == 0;
 }
@@ -69,10 +73,7 @@ static void tell_strange(const struct byte_source *s) {
         const char *magic, *what;
         size_t size;
     } kinds[] = {
-        {"\x8eTCT\r\n", "a stream and taken as text; --decode gives the text of tokens", 6},
-        {"\xfd"
-         "7zXZ",
-         "an xz file and taken as text; decompress it first", 5},
+        {"\3757zXZ", "an xz file and taken as text; decompress it first", 5},
         {"BZh", "a bzip2 file and taken as text; decompress it first", 3},
         {"\x04\x22\x4d\x18", "an lz4 file and taken as text; decompress it first", 4},
         {"PK\3\4", "a zip file and taken as text; extract it first", 4},
@@ -81,6 +82,10 @@ static void tell_strange(const struct byte_source *s) {
         {"\xff\xfe", "UTF-16 and taken as it is; make UTF-8 of it first", 2},
         {"\xfe\xff", "UTF-16 and taken as it is; make UTF-8 of it first", 2},
     };
+    if (is_stream_magic(s->input, s->end)) {
+        tool_notice("%s: is a stream and taken as text; --decode gives the text of tokens", input_name(s->path));
+        return;
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (begins_with(s, kinds[i].magic, kinds[i].size)) {
             tool_notice("%s: is %s", input_name(s->path), kinds[i].what);

@@ -4,10 +4,14 @@
 #ifndef TACIT_TOKENIZE_BYTE_SOURCE_H
 #define TACIT_TOKENIZE_BYTE_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct byte_source;
+
+enum { STREAM_MAGIC = 6 };                         // bytes
+bool is_stream_magic(const void *bytes, size_t n); // whether they begin a stream of ours
 
 int byte_source_open(struct byte_source **s, const char *path); // NULL or "-": standard input
 void byte_source_close(struct byte_source *s);                  // NULL is allowed

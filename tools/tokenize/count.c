@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "stream/stream.h"
+#include "tokenize/byte_source.h"
 #include "tokenize/encoding.h"
 
 #include <errno.h>
@@ -9,8 +10,7 @@
 
 // A pipe cannot be looked into, and is taken for text.
 static int find_stream(const char *path, bool *stream) {
-    static const uint8_t magic[] = {0x8e, 'T', 'C', 'T', '\r', '\n'};
-    uint8_t head[sizeof magic];
+    uint8_t head[STREAM_MAGIC];
     size_t got = 0;
     int fd;
     *stream = false;
@@ -23,7 +23,7 @@ static int find_stream(const char *path, bool *stream) {
     if (code != OK && errno == ESPIPE)
         code = OK;
     input_close(fd);
-    *stream = got == sizeof head && memcmp(head, magic, sizeof magic) == 0;
+    *stream = is_stream_magic(head, got);
     return code == OK ? OK : error_prefix(code, "%s", input_name(path));
 }
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/tool.h"
+#include "tokenize/byte_source.h"
 #include "tokenize/jobs.h"
 #include "tokenize/megatron.h"
 #include "tokenize/packer.h"
@@ -66,11 +67,10 @@ static int add_tokens(struct importing *im, size_t count, int width, bool cuts) 
 
 // What has a header is no plain file, and its ids could pass for tokens.
 static int check_head(const struct importing *im, size_t size) {
-    static const uint8_t numpy[] = "\x93NUMPY", stream[] = "\x8eTCT\r\n";
-    enum { SIZE = 6 }; // of both
-    if (size >= SIZE && memcmp(im->data, numpy, SIZE) == 0)
+    static const char numpy[] = "\x93NUMPY";
+    if (size >= strlen(numpy) && memcmp(im->data, numpy, strlen(numpy)) == 0)
         return error_set(ERROR_INPUT, "%s: is a .npy file of numpy's; tofile() writes plain tokens", im->name);
-    if (size >= SIZE && memcmp(im->data, stream, SIZE) == 0)
+    if (is_stream_magic(im->data, size))
         return error_set(ERROR_INPUT, "%s: is a token stream already", im->name);
     return OK;
 }

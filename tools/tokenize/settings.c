@@ -40,7 +40,7 @@ struct option tokenize_options[] = {
      .value = &settings.pattern,
      .argument = "PATTERN",
      .help = "how text is cut into words, for a rank file of another name and for --learn: gpt2, cl100k, "
-             "o200k, ... or a regular expression known to us"},
+             "o200k, ... or a regular expression known to us; r50k_base, ...: the ranks of that release"},
     {.name = "eot",
      .type = OPTION_STRING,
      .value = &settings.end_of_text,
