@@ -21,9 +21,9 @@ _tacit_value() {
     assignment:* | eval-assignment:*) _tacit_files .asg ;;
     baseline:*) _tacit_files .lp ;;
     eval:*) _tacit_files .tok ;;
-    vocabulary:*) _tacit_files .json .tiktoken .model ;;
-    tokenizer:* | model:FILE) _tacit_files .json ;;
-    pattern:PATTERN) COMPREPLY=($(compgen -W "gpt2 starcoder2 cl100k llama3 qwen2 o200k" -- "$current")) ;;
+    vocabulary:* | tokenizer:*) _tacit_files .json .tiktoken .model ;;
+    model:FILE) _tacit_files .json ;;
+    pattern:PATTERN) COMPREPLY=($(compgen -W "gpt2 starcoder2 cl100k llama3 qwen2 o200k r50k_base p50k_base cl100k_base o200k_base" -- "$current")) ;;
     filter:*) COMPREPLY=($(compgen -W "repeats code-frequency" -- "$current")) ;;
     *:CKPT) _tacit_files / ;;
     split:PATTERN | prior:* | *:FILE) _tacit_files '*' ;;

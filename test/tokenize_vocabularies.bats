@@ -91,6 +91,41 @@ bad_ranks() {
     assert_absent d.tok
 }
 
+@test "tokenize: a rank file of another name goes through view and train with its pattern" {
+    load train_helpers
+    local ranks=$vocabularies/ranks.tiktoken
+    for i in $(seq 40); do echo "the river carries $i"; done >text
+    tokenize -q -t "$ranks" --pattern cl100k --no-eot --length 8 text -o a.tok
+    assert_equal "$(view --text -t "$ranks" --pattern cl100k --json a.tok | jq -j .text)" "$(cat text)"
+    run view --text -t "$ranks" --pattern gpt2 a.tok
+    assert_exit 3
+    assert_line "view: a.tok: made with another vocabulary"
+    run view --pattern gpt2 a.tok
+    assert_exit 2
+    config "$(view --header a.tok | jq .vocab_size)" 8 >config.json
+    train -q --model config.json --batch 2 --lr 1e-3 --steps 1 --tokenizer "$ranks" --pattern cl100k -o m a.tok
+    tokenize -q -t m/tokenizer.json --no-eot --length 8 text -o b.tok
+    assert_equal "$(view --json b.tok)" "$(view --json a.tok)"
+    run train -q --model config.json --batch 2 --lr 1e-3 --steps 1 --tokenizer m/tokenizer.json --pattern cl100k -o x a.tok
+    assert_exit 2
+    run train -q --model config.json --batch 2 --lr 1e-3 --steps 1 --pattern cl100k -o x a.tok
+    assert_exit 2
+    assert_equal "$output" "train: --pattern: only with --tokenizer"
+}
+
+@test "tokenize: a rank file may be called by its release's name, and has special tokens then" {
+    [ -d "$data" ] || skip "no vocabularies in $data (TACIT_DATA)"
+    printf 'the river' >text
+    ln -s "$data/r50k_base.tiktoken" mine
+    tokenize -q -t "$data/r50k_base.tiktoken" --length 8 text -o expected.tok
+    tokenize -q -t mine --pattern r50k_base --length 8 text | assert_same - expected.tok
+    run tokenize -t mine --pattern gpt2 --length 8 text -o x.tok
+    assert_exit 3
+    assert_line "or use --no-eot"
+    run tokenize -t mine --pattern cl100k_base --length 8 text -o x.tok
+    assert_exit 3
+}
+
 @test "tokenize: a broken rank file exits 3 with the line" {
     printf 'a b' >text
     bad_ranks "sed '5s/ .*/ 999999999999/'" 'line 5: "999999999999" is not a rank'

@@ -163,10 +163,11 @@ static int read_tokenizer(struct training *t) {
     size_t space = 0;
     while (space < t->tokenizer.size && strchr(" \t\r\n", t->tokenizer.data[space]) && t->tokenizer.data[space])
         space++;
-    if (code != OK || !path || (space < t->tokenizer.size && t->tokenizer.data[space] == '{'))
+    bool json = space < t->tokenizer.size && t->tokenizer.data[space] == '{';
+    if (code != OK || !path || (json && !t->options->pattern))
         return code;
     buffer_clear(&t->tokenizer);
-    code = vocabulary_load(&v, path);
+    code = vocabulary_load_with(&v, path, &(struct vocabulary_options){.pattern = t->options->pattern});
     if (code == OK) {
         struct digest theirs = vocabulary_digest(v);
         if (digest_known(&t->vocab) && !digest_equal(&t->vocab, &theirs))

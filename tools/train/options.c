@@ -230,6 +230,11 @@ struct option train_option_table[] = {
      .value = &train_options.tokenizer,
      .argument = "FILE",
      .help = "the vocabulary for the checkpoint's tokenizer.json"},
+    {.name = "pattern",
+     .type = OPTION_STRING,
+     .value = &train_options.pattern,
+     .argument = "PATTERN",
+     .help = "how --tokenizer cuts text, for a rank file of another name: as with tokenize"},
     {.name = "dtype",
      .type = OPTION_CHOICE,
      .value = &train_options.dtype,
@@ -327,7 +332,7 @@ int train_options_settle(struct train_options *o) {
         return error_set(ERROR_USAGE, "needs --model, --init or --continue");
     if (!common.output && !o->plan)
         return error_set(ERROR_USAGE, "needs -o CKPT, the checkpoint to make");
-    if (common.output && (!*common.output || strcmp(common.output, "-") == 0))
+    if (common.output && strcmp(common.output, "-") == 0)
         return error_set(ERROR_USAGE, "-o: a checkpoint is a directory, not a stream");
     if (parse_experts(o) != OK || check_experts(o) != OK)
         return ERROR_USAGE;
@@ -337,6 +342,8 @@ int train_options_settle(struct train_options *o) {
         return error_set(ERROR_USAGE, "--sequences and --assignment need exactly one stream");
     if (o->json && !o->plan)
         return error_set(ERROR_USAGE, "--json needs --plan");
+    if (o->pattern && !o->tokenizer)
+        return error_set(ERROR_USAGE, "--pattern: only with --tokenizer");
     if (o->keep > 0 && o->save_every == 0)
         return error_set(ERROR_USAGE, "--keep needs --save-every");
     return parse_weights(o);

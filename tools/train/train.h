@@ -15,6 +15,7 @@
 // The command line; what it leaves open is filled in by training_settle().
 struct train_options {
     const char *model, *init, *continued, *tokenizer; // --model, --init, --continue, --tokenizer
+    const char *pattern;                              // of the tokenizer
     const char *assignment, *weights;                 // of the training data
     const char *evaluation, *eval_assignment;         // --eval, --eval-assignment
     struct range sequences, eval_sequences;

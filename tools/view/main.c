@@ -14,7 +14,7 @@
 enum { FLUSH_SIZE = 1 << 18, TELL_EVERY = 256 };
 
 static bool header, check, as_text;
-static const char *vocabulary_path;
+static const char *vocabulary_path, *pattern;
 static struct view_style style;
 static struct range sequences = {0, INT64_MAX};
 
@@ -38,6 +38,11 @@ static struct option options[] = {
      .value = &vocabulary_path,
      .argument = "FILE",
      .help = "the vocabulary that made the tokens: tokenizer.json, rank file, SentencePiece model"},
+    {.name = "pattern",
+     .type = OPTION_STRING,
+     .value = &pattern,
+     .argument = "PATTERN",
+     .help = "how the vocabulary cuts text, for a rank file of another name: as with tokenize"},
     {.name = "check", .type = OPTION_FLAG, .value = &check, .help = "verify every hash, and say so"},
     {.name = "sequences",
      .type = OPTION_RANGE,
@@ -171,8 +176,11 @@ static int run(int count, char **operands) {
         return error_set(ERROR_USAGE, as_text && !vocabulary_path
                                           ? "--text: give the vocabulary that made the tokens with -t"
                                           : "-t goes with --text, in the printing of records");
+    if (pattern && !vocabulary_path)
+        return error_set(ERROR_USAGE, "--pattern: only with -t");
     struct vocabulary *vocabulary = NULL;
-    int code = as_text ? vocabulary_load(&vocabulary, vocabulary_path) : OK;
+    const struct vocabulary_options how = {.pattern = pattern};
+    int code = as_text ? vocabulary_load_with(&vocabulary, vocabulary_path, &how) : OK;
     style.vocabulary = vocabulary;
     if (code == OK)
         code = output_open(&out, common.output, false);
