@@ -24,6 +24,9 @@ WERROR ?= 0
 SANITIZE ?=
 BUILD ?= build$(if $(SANITIZE),-asan)
 BIN ?= $(if $(SANITIZE),$(BUILD)/bin,bin)
+# By one name each: make would take a file under a second one for another, which depends on nothing.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
+override BIN := $(patsubst $(CURDIR)/%,%,$(BIN))
 V ?= 0
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)

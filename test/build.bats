@@ -34,6 +34,15 @@ tree() {
     assert_exit 0
 }
 
+@test "make: what an object depends on is known by whatever name its folder goes" {
+    case $build in "$root"/*) ;; *) skip "the build is elsewhere" ;; esac
+    for folder in "$build" "${build#"$root/"}"; do
+        run tree BUILD="$folder" -n -W lib/text/vocabulary_private.h all
+        assert_exit 0
+        assert_line lib/text/vocabulary_json.c
+    done
+}
+
 @test "make deps: a missing package is named with the command that installs it" {
     run bash "$root/build-aux/deps" --check gcc:gcc libnothing-dev:nothing/nothing.h
     assert_exit 1
