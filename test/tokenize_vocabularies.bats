@@ -226,3 +226,13 @@ END
     printf 'one two three' >text
     tokenize -q -t shape.json --length 1 text | tokenize -t shape.json --decode | assert_same - text
 }
+
+@test "tokenize: a vocabulary of far more values than a file has is refused before they take memory" {
+    perl -e 'print "{\"model\": [", "[]," x 2e6, "0]}"' >many.json # with them it would take 250 MB
+    printf 'a b' >text
+    run tokenize -t many.json --length 8 text -o x.tok
+    assert_exit 3
+    assert_equal "$output" \
+        "tokenize: many.json: 2000002 arrays and objects in 6000014 bytes of json; at most 750001 are read"
+    assert_absent x.tok
+}

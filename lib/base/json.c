@@ -12,53 +12,146 @@
 
 enum { DEPTH_MOST = 64, UTF8_BLOCK = 64, UTF8_BEFORE = 3 };
 
+// What jansson takes for a value, up to 200 bytes for the two of `{}`, is many times its text. Files of millions
+// of values are vocabularies, of tokens and merges: of arrays and objects each has eight bytes of text at least.
+enum { VALUES_MOST = 1 << 23, CONTAINERS_MOST = 1 << 21, CONTAINERS_FREE = 1 << 19, CONTAINER_TEXT = 8 };
+
+// ---- memory ----
+
+enum { BLOCK_SIZE = 1 << 18, ALIGNMENT = 8 };
+
+struct json_block {
+    struct json_block *before;
+    size_t used, room;
+    max_align_t memory[];
+};
+
 // jansson reports memory that is out as a fault of the text, or drops what it had no room for. So its allocations
 // go through here: after one that failed all do, and what was made meanwhile is no value and no text.
 static _Thread_local bool exhausted;
+static _Thread_local struct json_document *filling; // the one that is parsed
+
+static void *allocate_in(struct json_document *d, size_t size) {
+    size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    struct json_block *b = d->blocks;
+    if (!b || b->room - b->used < size) {
+        bool alone = size > BLOCK_SIZE / 4;
+        b = system_malloc(sizeof *b + (alone ? size : BLOCK_SIZE));
+        if (!b)
+            return NULL;
+        b->used = 0;
+        b->room = alone ? size : BLOCK_SIZE;
+        struct json_block **place = alone && d->blocks ? &d->blocks->before : &d->blocks; // small ones go on
+        b->before = *place;
+        *place = b;
+    }
+    void *memory = (char *)b->memory + b->used;
+    b->used += size;
+    return memory;
+}
 
 static void *allocate(size_t size) {
-    void *memory = exhausted ? NULL : system_malloc(size); // going on after a failure, jansson has crashed
+    void *memory = exhausted ? NULL // going on after a failure, jansson has crashed
+                   : filling ? allocate_in(filling, size)
+                             : system_malloc(size);
     exhausted = !memory;
     return memory;
 }
 
+static void release(void *memory) {
+    if (!filling) // while a document is, all goes with it
+        free(memory);
+}
+
 __attribute__((constructor)) static void install_allocator(void) {
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(allocate, release);
+}
+
+// ---- parsing ----
+
+static int line_of(const char *text, size_t size) {
+    int line = 1;
+    for (size_t i = 0; i < size; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
+// Behind the quote that ends a string, or the end of the text.
+static size_t string_end(const char *text, size_t size, size_t at) {
+    while (at < size && text[at] != '"')
+        at += text[at] == '\\' ? 2 : 1;
+    return at < size ? at + 1 : size;
+}
+
+// What a text has outside its strings.
+struct outline {
+    size_t commas, containers;
+    char *copy; // or NULL: of the text, without the spaces that begin lines or follow others: to jansson they are
+    size_t copied, from; // work like the rest, and half of a file. Lines stay what they are
+};
+
+static size_t spaces_at(const char *text, size_t size, size_t at) {
+    size_t end = at;
+    while (end < size && text[end] == ' ')
+        end++;
+    return end - at;
+}
+
+static void copy_until(struct outline *o, const char *text, size_t end) {
+    memcpy(o->copy + o->copied, text + o->from, end - o->from);
+    o->copied += end - o->from;
 }
 
 // Refuse before anything is allocated what jansson does not: deep nesting, and a NUL between tokens, which it
 // drops behind a number. One pass that knows strings and escapes.
-static int check_outline(const char *text, size_t size) {
-    int depth = 0, line = 1;
-    bool inside = false;
-    for (size_t i = 0; i < size; i++) {
-        char c = text[i];
-        if (c == '\n')
-            line++;
-        if (inside) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                inside = false;
-        } else if (c == '"') {
-            inside = true;
-        } else if (c == '[' || c == '{') {
+static int read_outline(struct outline *o, const char *text, size_t size) {
+    int depth = 0;
+    for (size_t i = 0, spaces; i < size;)
+        switch (text[i++]) {
+        case '"':
+            i = string_end(text, size, i);
+            break;
+        case ' ':
+        case '\n':
+            if (o->copy && (spaces = spaces_at(text, size, i)) > 0) {
+                copy_until(o, text, i);
+                o->from = i += spaces;
+            }
+            break;
+        case ',':
+            o->commas++;
+            break;
+        case '[':
+        case '{':
+            o->containers++;
             if (++depth > DEPTH_MOST)
-                return error_set(ERROR_INPUT, "line %d: json nested deeper than %d", line, DEPTH_MOST);
-        } else if (c == ']' || c == '}') {
+                return error_set(ERROR_INPUT, "line %d: json nested deeper than %d", line_of(text, i), DEPTH_MOST);
+            break;
+        case ']':
+        case '}':
             depth--;
-        } else if (c == 0) {
-            return error_set(ERROR_INPUT, "line %d: a NUL byte", line);
+            break;
+        case 0:
+            return error_set(ERROR_INPUT, "line %d: a NUL byte", line_of(text, i));
         }
-    }
+    if (o->copy)
+        copy_until(o, text, size);
     return OK;
 }
 
-int json_parse(json_t **value, const char *text, size_t size) {
-    *value = NULL;
-    int code = check_outline(text, size);
-    if (code != OK)
-        return code;
+// And far more values than files have.
+static int check_count(const struct outline *o, size_t size) {
+    size_t values = o->commas + o->containers, most = size / CONTAINER_TEXT;
+    most = most < CONTAINERS_FREE ? CONTAINERS_FREE : most < CONTAINERS_MOST ? most : CONTAINERS_MOST;
+    if (o->containers > most)
+        return error_set(ERROR_INPUT, "%zu arrays and objects in %zu bytes of json; at most %zu are read",
+                         o->containers, size, most);
+    if (values > VALUES_MOST)
+        return error_set(ERROR_INPUT, "%zu values of json; at most %d are read", values, VALUES_MOST);
+    return OK;
+}
+
+static int load(json_t **value, const char *text, size_t size) {
     json_error_t error;
     exhausted = false;
     *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
@@ -71,6 +164,39 @@ int json_parse(json_t **value, const char *text, size_t size) {
     if (*value)
         return OK;
     return error_set(ERROR_INPUT, "line %d: %s", error.line > 0 ? error.line : 1, error.text);
+}
+
+int json_parse(json_t **value, const char *text, size_t size) {
+    struct outline o = {0};
+    *value = NULL;
+    int code = read_outline(&o, text, size);
+    if (code == OK)
+        code = check_count(&o, size);
+    return code == OK ? load(value, text, size) : code;
+}
+
+int json_document_parse(struct json_document *d, const char *text, size_t size) {
+    struct outline o = {.copy = memory_new(size, 1)};
+    *d = (struct json_document){0};
+    int code = o.copy ? read_outline(&o, text, size) : ERROR_SYSTEM;
+    if (code == OK)
+        code = check_count(&o, size);
+    filling = d;
+    if (code == OK)
+        code = load(&d->root, o.copy, o.copied);
+    filling = NULL;
+    free(o.copy);
+    if (code != OK)
+        json_document_release(d);
+    return code;
+}
+
+void json_document_release(struct json_document *d) {
+    for (struct json_block *b = d->blocks, *before; b; b = before) {
+        before = b->before;
+        free(b);
+    }
+    *d = (struct json_document){0};
 }
 
 int json_read(json_t **value, const char *path, size_t limit) {

@@ -9,9 +9,18 @@
 
 struct buffer;
 
-// Parse exactly one value from `size` bytes; ERROR_INPUT with line and cause. json_decref() the result.
+// Parse exactly one value from `size` bytes; ERROR_INPUT with line and cause. json_decref() the result. What has
+// far more values, or far more of them empty, than files of our formats is refused before it takes memory.
 int json_parse(json_t **value, const char *text, size_t size);
 int json_read(json_t **value, const char *path, size_t limit); // a whole file, at most `limit` bytes
+
+// A text whose values are in a few blocks of memory, for files of many: `root` is only read, and all goes at once.
+struct json_document {
+    json_t *root;
+    struct json_block *blocks;
+};
+int json_document_parse(struct json_document *d, const char *text, size_t size); // as json_parse()
+void json_document_release(struct json_document *d);
 
 // Canonical bytes: sorted keys, no spaces, reals with 17 digits. free() the text.
 char *json_canonical(const json_t *value) __attribute__((warn_unused_result));

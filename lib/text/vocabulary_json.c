@@ -17,37 +17,45 @@ struct reading {
     const json_t *vocab, *added;
     uint64_t size, limit; // ids in use are below `size`; `limit`: what a file of so many tokens may have
     struct named *ids;
-    struct buffer left, right; // scratch
+    struct buffer left, right;          // scratch
+    int16_t byte_of[ALPHABET_LAST + 1]; // of a character in the byte-level alphabet; -1: none
 };
+
+static int shown(size_t size) { // of a text in a message
+    return size < 64 ? (int)size : 64;
+}
 
 // ---- tokens ----
 
-// The byte that the next character stands for in the byte-level alphabet, or -1. The JSON reader takes well-formed
-// UTF-8 only.
-static int next_byte(const uint8_t **text) {
-    uint32_t c = *(*text)++;
-    if (c >= 0xe0) // three or four bytes: U+0800 upward, where the alphabet has nothing
-        return -1;
-    return code_point_to_byte(c < 0x80 ? c : (c & 0x1f) << 6 | (*(*text)++ & 0x3f));
-}
-
-static bool in_alphabet(const char *text) {
-    for (const uint8_t *t = (const uint8_t *)text; *t;)
-        if (next_byte(&t) < 0)
+// Append the bytes that a text's characters stand for, or where `piece` is NULL only see whether all stand for
+// one. The JSON reader takes well-formed UTF-8 only; three or four bytes are U+0800 upward, where the alphabet has
+// nothing.
+static bool spell(const struct reading *r, const char *text, size_t size, struct buffer *piece) {
+    const uint8_t *t = (const uint8_t *)text, *end = t + size;
+    while (t < end) {
+        uint32_t c = *t++;
+        if (c >= 0x80)
+            c = c < 0xe0 ? (c & 0x1f) << 6 | (*t++ & 0x3f) : ALPHABET_LAST + 1;
+        if (c > ALPHABET_LAST || r->byte_of[c] < 0)
             return false;
+        if (piece)
+            piece->data[piece->size++] = (uint8_t)r->byte_of[c];
+    }
     return true;
 }
 
+static bool in_alphabet(const struct reading *r, const char *text) {
+    return spell(r, text, strlen(text), NULL);
+}
+
 // A token as the file writes it, to a piece: in SYMBOLS_BYTES every character stands for a byte.
-static int parse_piece(const struct reading *r, const char *text, struct buffer *piece) {
+static int parse_piece(const struct reading *r, const char *text, size_t size, struct buffer *piece) {
     buffer_clear(piece);
     if (r->v->scheme.symbols == SYMBOLS_CHARACTERS)
-        return buffer_append_string(piece, text);
-    if (!in_alphabet(text))
-        return error_set(ERROR_INPUT, "token \"%.64s\": not in the byte-level alphabet", text);
-    int code = buffer_reserve(piece, strlen(text));
-    for (const uint8_t *t = (const uint8_t *)text; *t && code == OK;)
-        piece->data[piece->size++] = (uint8_t)next_byte(&t);
+        return buffer_append(piece, text, size);
+    int code = buffer_reserve(piece, size);
+    if (code == OK && !spell(r, text, size, piece))
+        code = error_set(ERROR_INPUT, "token \"%.*s\": not in the byte-level alphabet", shown(size), text);
     return code;
 }
 
@@ -157,11 +165,11 @@ static int add_ordinary(struct reading *r, const char *text) {
     struct vocabulary *v = r->v;
     if (!*text)
         return error_set(ERROR_INPUT, "an empty token");
+    size_t size = strlen(text);
     if (v->scheme.symbols == SYMBOLS_BYTES) {
-        int code = parse_piece(r, text, &r->left);
+        int code = parse_piece(r, text, size, &r->left);
         return code == OK ? vocabulary_add_token(v, r->left.data, r->left.size) : code;
     }
-    size_t size = strlen(text);
     return vocabulary_add_piece(v, text, size, v->scheme.byte_fallback ? byte_of_name(text, size) : -1);
 }
 
@@ -176,9 +184,9 @@ static int find_made(struct reading *r, const char *text, bool *made) {
     const struct scheme *s = &r->v->scheme;
     size_t size = strlen(text), end = 0;
     *made = s->symbols == SYMBOLS_CHARACTERS && is_character((const uint8_t *)text, size);
-    if (*made || !s->whole_words || (s->symbols == SYMBOLS_BYTES && !in_alphabet(text)))
+    if (*made || !s->whole_words || (s->symbols == SYMBOLS_BYTES && !in_alphabet(r, text)))
         return OK;
-    int code = parse_piece(r, text, &r->left);
+    int code = parse_piece(r, text, size, &r->left);
     if (code == OK && split_words(s->pattern, r->left.data, r->left.size, 0, &end, 1) == 1)
         *made = end == r->left.size &&
                 (!s->dummy_prefix || s->prefix_first || strncmp(text, META_SPACE, META_SPACE_SIZE) == 0);
@@ -212,7 +220,7 @@ static int add_added(struct reading *r, const struct named *named) {
         return code;
     size_t size = strlen(named->text);
     // Listed as the model could never come to it: it is found as added alone.
-    if (!added.special && v->scheme.symbols == SYMBOLS_BYTES && !in_alphabet(named->text))
+    if (!added.special && v->scheme.symbols == SYMBOLS_BYTES && !in_alphabet(r, named->text))
         added.in_model = false;
     code = vocabulary_add_added(v, &added);
     if (code != OK || (!added.special && added.in_model))
@@ -239,48 +247,37 @@ static const char *text_of(const json_t *value) {
     return text && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
-// The pieces are in r->left and r->right.
-static int add_merge(struct reading *r, const char *left, const char *right) {
+static int add_merge(struct reading *r, const char *left, size_t left_size, const char *right, size_t right_size) {
+    int code = parse_piece(r, left, left_size, &r->left);
+    if (code == OK)
+        code = parse_piece(r, right, right_size, &r->right);
+    if (code != OK)
+        return code;
     uint32_t ids[2] = {vocabulary_find(r->v, r->left.data, r->left.size),
                        vocabulary_find(r->v, r->right.data, r->right.size)};
-    for (int i = 0; i < 2; i++)
-        if (ids[i] == no_id)
-            return error_set(ERROR_INPUT, "\"%.64s\" is no token", i == 0 ? left : right);
-    int code = buffer_append(&r->left, r->right.data, r->right.size);
+    if (ids[0] == no_id)
+        return error_set(ERROR_INPUT, "\"%.*s\" is no token", shown(left_size), left);
+    if (ids[1] == no_id)
+        return error_set(ERROR_INPUT, "\"%.*s\" is no token", shown(right_size), right);
+    code = buffer_append(&r->left, r->right.data, r->right.size);
     if (code != OK)
         return code;
     uint32_t result = vocabulary_find(r->v, r->left.data, r->left.size);
     if (result == no_id)
-        return error_set(ERROR_INPUT, "\"%.64s%.64s\" is no token", left, right);
+        return error_set(ERROR_INPUT, "\"%.*s%.*s\" is no token", shown(left_size), left, shown(right_size),
+                         right);
     return vocabulary_add_merge(r->v, ids[0], ids[1], result);
 }
 
 // One merge: "left right" or ["left", "right"]; the result is the token that both make together.
 static int read_merge(struct reading *r, const json_t *merge) {
+    const char *both = text_of(merge), *space = both ? strchr(both, ' ') : NULL;
+    if (space && !strchr(space + 1, ' '))
+        return add_merge(r, both, (size_t)(space - both), space + 1, strlen(space + 1));
     const char *left = text_of(json_array_get(merge, 0)), *right = text_of(json_array_get(merge, 1));
-    char *both = NULL;
-    if (text_of(merge)) {
-        const char *space = strchr(text_of(merge), ' ');
-        if (space && !strchr(space + 1, ' ')) {
-            both = string_copy(text_of(merge));
-            if (!both)
-                return ERROR_SYSTEM;
-            both[space - text_of(merge)] = 0;
-            left = both;
-            right = both + (space - text_of(merge)) + 1;
-        }
-    } else if (json_array_size(merge) != 2) {
-        left = NULL;
-    }
-    int code = left && right ? OK : error_set(ERROR_INPUT, "not a pair of tokens");
-    if (code == OK)
-        code = parse_piece(r, left, &r->left);
-    if (code == OK)
-        code = parse_piece(r, right, &r->right);
-    if (code == OK)
-        code = add_merge(r, left, right);
-    free(both);
-    return code;
+    if (json_array_size(merge) != 2 || !left || !right)
+        return error_set(ERROR_INPUT, "not a pair of tokens");
+    return add_merge(r, left, strlen(left), right, strlen(right));
 }
 
 static int read_merges(struct reading *r, const json_t *merges) {
@@ -364,16 +361,18 @@ static int read_root(struct reading *r, const json_t *root) {
 
 int vocabulary_read_json(struct vocabulary *v, const uint8_t *data, size_t size) {
     struct reading r = {.v = v};
-    json_t *root;
-    int code = json_parse(&root, (const char *)data, size);
+    for (uint32_t c = 0; c <= ALPHABET_LAST; c++)
+        r.byte_of[c] = (int16_t)code_point_to_byte(c);
+    struct json_document d;
+    int code = json_document_parse(&d, (const char *)data, size);
     if (code != OK)
         return code;
-    code = read_root(&r, root);
-    if (code == ERROR_INPUT && !json_object_get(root, "model"))
+    code = read_root(&r, d.root);
+    if (code == ERROR_INPUT && !json_object_get(d.root, "model"))
         error_set(code, "%s; a tokenizer.json is wanted (tokenize --learn makes one)", error_message());
     free(r.ids);
     buffer_release(&r.left);
     buffer_release(&r.right);
-    json_decref(root);
+    json_document_release(&d);
     return code;
 }

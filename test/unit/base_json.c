@@ -104,6 +104,68 @@ static void refuse_bad_text(void) {
     CHECK_OK(parse(deep));
 }
 
+// `item` so many times in an array.
+static char *repeat(const char *item, size_t count) {
+    size_t size = strlen(item);
+    char *text = malloc(count * size + 4);
+    text[0] = '[';
+    for (size_t i = 0; i < count; i++)
+        memcpy(text + 1 + i * size, item, size);
+    memcpy(text + 1 + count * size, "0]", 3);
+    return text;
+}
+
+static void refuse_many(void) {
+    static const struct {
+        const char *item;
+        size_t count;
+        const char *message; // NULL: accepted
+    } cases[] = {
+        {"[],", (1 << 19) - 1, NULL},
+        {"{},", 1 << 19, "524289 arrays and objects in 1572867 bytes of json; at most 524288 are read"},
+        {"{\"a\":0},", 1 << 20, "1048577 arrays and objects in 8388611 bytes of json; at most 1048576 are read"},
+        {"[\"a\",\"b\"],", 1 << 20, NULL},
+        {"[\"a\",\"b\"],", 1 << 21, "2097153 arrays and objects in 20971523 bytes of json; at most 2097152"},
+        {"\"[[[[,,,,\",", 1 << 19, NULL},
+        {"0,", (1 << 23) - 1, NULL},
+        {"0,", 1 << 23, "8388609 values of json; at most 8388608 are read"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = repeat(cases[i].item, cases[i].count);
+        struct json_document d;
+        CHECK_ERROR(json_document_parse(&d, text, strlen(text)), cases[i].message ? ERROR_INPUT : OK);
+        CHECK((d.root == NULL) == (cases[i].message != NULL));
+        if (cases[i].message)
+            CHECK_MESSAGE(cases[i].message);
+        json_document_release(&d);
+        free(text);
+    }
+}
+
+// A document has the values of the text, and its lines in messages.
+static void parse_documents(void) {
+    static const char *const texts[] = {
+        "{\n    \"a  b\" :  [ 1 ,   2.5,\n\n \t  true ],\r\n  \"\\\"   \\\\\":  { }\n  }\n   ",
+        "   [ \" \\u0000  \\n   \", \"\" , null  ]",
+        "[1 2]",
+        "[\n  [1,\n   tr  ue]]",
+        "{\"a\":\n   \"b",
+        "[\"a   \\",
+        "",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct json_document d;
+        json_t *value;
+        int code = json_parse(&value, texts[i], strlen(texts[i]));
+        char *message = strdup(code == OK ? "" : error_message());
+        CHECK_ERROR(json_document_parse(&d, texts[i], strlen(texts[i])), code);
+        CHECK(code == OK ? json_equal(d.root, value) : strcmp(error_message(), message) == 0);
+        json_document_release(&d);
+        json_decref(value);
+        free(message);
+    }
+}
+
 static void write_canonically(void) {
     json_t *value;
     static const char text[] = "{ \"b\" : 0.1, \"a\": [ 1, true, null, \"\\u00e9\\n\\u0000\" ], \"Z\": -3e2 }";
@@ -155,6 +217,8 @@ int main(void) {
     refuse_nul();
     know_utf8();
     refuse_bad_text();
+    refuse_many();
+    parse_documents();
     write_canonically();
     check_members();
 

@@ -23,7 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_json();
     uint8_t *copy = fuzz_copy(data, size);
     json_t *value, *again;
+    struct json_document d;
     int code = json_parse(&value, (const char *)copy, size);
+    REQUIRE(json_document_parse(&d, (const char *)copy, size) == code);
+    REQUIRE(code != OK || json_equal(value, d.root));
+    json_document_release(&d);
     free(copy);
     REQUIRE((code == OK) == (value != NULL));
     if (code != OK) {
