@@ -262,6 +262,15 @@ static void hash_symbols(struct hashing *h, const struct vocabulary *v) {
     }
 }
 
+// Whether it matters for added tokens which of them are found in normalized text. Without a normalizer those are
+// still looked for behind all others; only where there are some of both kinds is that another order.
+static bool has_normalized_order(const struct vocabulary *v) {
+    uint32_t count = vocabulary_added_count(v), normalized = 0;
+    for (uint32_t i = 0; i < count; i++)
+        normalized += vocabulary_added(v)[i].normalized;
+    return v->scheme.normalizer != NORMALIZE_NONE || (normalized > 0 && normalized < count);
+}
+
 // What the scheme adds to a byte-level vocabulary with GPT-2's pattern and nothing but plain special tokens: as
 // text, so that the numbers of our enumerators do not enter.
 static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
@@ -283,9 +292,10 @@ static int describe_scheme(const struct vocabulary *v, struct buffer *b) {
     if (code == OK && s->unknown != no_id)
         code = buffer_append_format(b, " unknown=%u", s->unknown);
     const struct added *added = vocabulary_added(v);
+    bool ordered = has_normalized_order(v);
     for (uint32_t i = 0; i < vocabulary_added_count(v) && code == OK; i++) {
         const struct added *a = &added[i];
-        bool normalized = a->normalized && s->normalizer != NORMALIZE_NONE;
+        bool normalized = a->normalized && ordered;
         if (!a->special || a->single_word || a->strip_left || a->strip_right || normalized)
             code = buffer_append_format(b, " added=%u%s%s%s%s%s", a->id, a->special ? "" : ",text",
                                         a->single_word ? ",single-word" : "", a->strip_left ? ",lstrip" : "",

@@ -271,6 +271,45 @@ static void merges_by_definition(void) {
     buffer_release(&ids);
 }
 
+// "abc" with the added tokens "ab" and "bc": who is not normalized is found first, without a normalizer too (the
+// ids are those of tokenizers), and the digest tells such vocabularies apart.
+static void normalized_tokens(void) {
+    static const struct {
+        bool ab, bc;
+        uint32_t ids[2];
+    } cases[] = {
+        {false, false, {BYTES, 'c'}},
+        {true, true, {BYTES, 'c'}},
+        {false, true, {BYTES, 'c'}},
+        {true, false, {'a', BYTES + 1}},
+    };
+    struct digest digests[sizeof cases / sizeof *cases];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct vocabulary *v;
+        struct encoder *e;
+        struct buffer ids = {0};
+        struct added ab = {.id = BYTES, .text = (char *)"ab", .normalized = cases[i].ab},
+                     bc = {.id = BYTES + 1, .text = (char *)"bc", .normalized = cases[i].bc};
+        CHECK_OK(vocabulary_new(&v));
+        for (int b = 0; b < BYTES; b++)
+            CHECK_OK(vocabulary_add_token(v, &(uint8_t){(uint8_t)b}, 1));
+        CHECK_OK(vocabulary_add_added(v, &ab));
+        CHECK_OK(vocabulary_add_token(v, (const uint8_t *)"ab", 2));
+        CHECK_OK(vocabulary_add_added(v, &bc));
+        CHECK_OK(vocabulary_add_token(v, (const uint8_t *)"bc", 2));
+        CHECK_OK(vocabulary_seal(v));
+        CHECK_OK(encoder_new(&e, v));
+        CHECK_OK(encoder_encode(e, (const uint8_t *)"abc", 3, &ids));
+        CHECK(ids.size == sizeof cases[i].ids && memcmp(ids.data, cases[i].ids, ids.size) == 0);
+        digests[i] = vocabulary_digest(v);
+        encoder_free(e);
+        buffer_release(&ids);
+        check_saves(v);
+    }
+    CHECK(digest_equal(&digests[0], &digests[1]));
+    CHECK(!digest_equal(&digests[0], &digests[3]) && !digest_equal(&digests[2], &digests[3]));
+}
+
 int main(void) {
     check_ids("tokenizer.json", "ids.txt");
     check_ids("foreign.json", "foreign.ids");
@@ -278,6 +317,7 @@ int main(void) {
     long_word();
     special_tokens();
     save_again();
+    normalized_tokens();
     merges_by_definition();
     return check_report();
 }
