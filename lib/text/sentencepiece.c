@@ -17,6 +17,8 @@ enum piece_type { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED
 enum model_type { UNIGRAM = 1, BPE = 2, WORD = 3, CHARACTER = 4 };
 // The library's: bytes of a piece; symbols that are found at one place; how often unused pieces are taken apart.
 enum { PIECE_MOST = 7999, SYMBOLS_MOST = 64, APART_MOST = 100 };
+// Ours: how far symbols are looked for in pieces. In files that there are it is a step or two a byte.
+enum { STEPS_A_BYTE = 64, STEPS_FREE = 1 << 26 };
 
 struct piece {
     const uint8_t *bytes;
@@ -270,12 +272,16 @@ static uint32_t score_key(float score) {
     return bits >> 31 ? bits : 0x7fffffff - bits;
 }
 
-// A symbol is never merged, so no piece that has one within it is ever made.
-static bool has_symbol(const struct vocabulary *v, const struct piece *p) {
-    uint32_t id;
-    for (size_t i = 0; v->user_defined.units && i < p->size; i++)
-        if (trie_longest(&v->user_defined, p->bytes + i, p->size - i, &id) > 0)
-            return true;
+// A symbol is never merged, so no piece that has one within it is ever made. `steps` counts the bytes looked at:
+// for pieces that hold long beginnings of symbols again and again they are the square of what the file has.
+static bool has_symbol(const struct vocabulary *v, const struct piece *p, uint64_t *steps) {
+    const struct trie *trie = &v->user_defined;
+    for (size_t i = 0; trie->units && i < p->size; i++) {
+        uint32_t node = 0;
+        for (size_t k = i; k < p->size && (node = trie_child(trie, node, p->bytes[k])) != 0; k++, ++*steps)
+            if (trie_value(trie, node) > 0)
+                return true;
+    }
     return false;
 }
 
@@ -283,12 +289,15 @@ static int add_merges(struct vocabulary *v, const struct model *m) {
     uint32_t *rank = memory_new(v->size, sizeof *rank);
     struct scored *order = memory_new(v->size, sizeof *order);
     uint32_t count = 0;
+    uint64_t steps = 0, most = STEPS_FREE + STEPS_A_BYTE * (uint64_t)v->pieces.size;
     int code = rank && order ? vocabulary_index_pieces(v) : ERROR_SYSTEM;
     for (uint32_t id = 0; id < v->size && code == OK; id++) {
         const struct piece *p = piece_of(m, id);
         rank[id] = no_id;
-        if ((p->type == NORMAL || p->type == UNUSED) && !has_symbol(v, p))
+        if ((p->type == NORMAL || p->type == UNUSED) && !has_symbol(v, p, &steps))
             order[count++] = (struct scored){score_key(p->score), id};
+        if (steps > most)
+            code = refuse(p, id, "and those before it hold too much of user-defined symbols");
     }
     if (code == OK) {
         qsort(order, count, sizeof *order, compare_scored);

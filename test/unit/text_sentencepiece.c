@@ -266,6 +266,31 @@ static void refused_pieces(void) {
     free(text);
 }
 
+// A symbol of thousands of bytes of which every place of every piece has nearly all.
+static void refused_symbols(void) {
+    enum { LONGEST = 7999, PIECES = 40 };
+    char *text = calloc(1, LONGEST + 1);
+    for (int count = 0; count <= PIECES; count += PIECES) {
+        struct vocabulary *v = NULL;
+        struct buffer b = start();
+        memset(text, 'a', LONGEST);
+        text[LONGEST - 1] = 'b';
+        put_piece(&b, text, 0, 4);
+        text[LONGEST - 1] = 0;
+        for (int i = 0; i < count; i++)
+            put_piece(&b, text + i, -4, 1);
+        put_flag_in(&b, 2, 3, 2);
+        if (count > 0) {
+            check_refused(&b, "and those before it hold too much of user-defined symbols");
+            continue;
+        }
+        CHECK_OK(load(&v, b.data, b.size));
+        vocabulary_free(v);
+        buffer_release(&b);
+    }
+    free(text);
+}
+
 static void refused_wires(void) {
     static const struct {
         const char *bytes;
@@ -402,6 +427,7 @@ int main(void) {
     long_word("inner");
     refused_models();
     refused_pieces();
+    refused_symbols();
     refused_wires();
     refused_maps();
     damaged("symbols", 7);
