@@ -173,8 +173,8 @@ int main(int argc, char **argv) {
             "are recognised by their magic. --split looks at a document's bytes only: the same text is always in\n"
             "the same part, so duplicates never cross, and --learn with the same --split never sees the others.\n"
             "The bytes of the result do not depend on --threads, nor does memory on the size of the input, but\n"
-            "for a document without any border of words, all of them with --learn, and 43 bytes each with "
-            "--dedup.",
+            "for text without a place that no token crosses, all of it with --learn, and 43 bytes a document\n"
+            "with --dedup.",
         .example = "tokenize -t tokenizer.json --length 1024 --domain-from dir texts/ \\\n"
                    "        --split train=0.98,valid=0.01,test=0.01 -o 'corpus.%s.tok'",
         .see_also = "shard, view, train, route",
