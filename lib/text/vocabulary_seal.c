@@ -226,12 +226,13 @@ static void hash_number(struct hashing *h, uint64_t value, size_t size) {
 }
 
 static void hash_tokens(struct hashing *h, const struct vocabulary *v) {
-    const struct added *added = vocabulary_added(v), *end = added + vocabulary_added_count(v);
+    uint32_t next = 0; // among the added tokens
     hash_number(h, v->size, 4);
     for (uint32_t id = 0; id < v->size; id++) {
         size_t size;
         const void *bytes = vocabulary_piece(v, id, &size);
-        bool found = added < end && added->id == id;
+        const struct added *added = next < vocabulary_added_count(v) ? &vocabulary_added(v)[next] : NULL;
+        bool found = added && added->id == id;
         if (found && (added->special || !added->in_model)) {
             bytes = added->text;
             size = strlen(added->text);
@@ -239,7 +240,7 @@ static void hash_tokens(struct hashing *h, const struct vocabulary *v) {
         hash_number(h, size, 4);
         hash_number(h, found && added->special, 1);
         hash_bytes(h, bytes, size);
-        added += found;
+        next += found;
     }
 }
 
