@@ -50,6 +50,29 @@ encode_refused() {
     assert_same a.tok kept
 }
 
+@test "tokenize: an output in a folder of inputs is not read while it is written" {
+    mkdir text
+    printf 'the river' | tee text/a >text/b
+    tokenize -q -t "$tokenizer" --length 8 text -o expected.tok
+    tokenize -t "$tokenizer" --length 8 text -o text/out.tok 2>messages
+    assert_same text/out.tok expected.tok
+    assert_equal "$(wc -l <messages)" 1 # no empty document
+    refused 2 "-o text/out.tok: is an input, too" --length 8 text -o text/out.tok
+    rm text/out.tok
+    tokenize -q -t "$tokenizer" --length 8 --split x=0.5,y=0.5 text -o 'text/%s.tok' 2>messages
+    rm text/?.tok
+    # A shell opens the file itself.
+    for job in "--length 8" --stats "--import-tokens u16 --length 8"; do
+        run bash -c "tokenize -t $tokenizer $job text >text/out.tok"
+        assert_exit 2
+        assert_equal "$output" "tokenize: standard output: is an input, too"
+    done
+    run bash -c "tokenize -t $tokenizer --decode expected.tok >>expected.tok"
+    assert_exit 2
+    printf 'the river' >text/out.tok
+    tokenize -q -t "$tokenizer" --length 8 text >out.tok
+}
+
 @test "tokenize: standard input is read once" {
     printf 'the river' >text
     for inputs in '- -' '--files-from - -'; do

@@ -284,12 +284,13 @@ bool path_is_directory(const char *path) {
     return system_stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-bool path_is_input(const char *path, const char *input) {
+bool path_is_input(const char *output, const char *input) {
     struct stat a, b;
-    if (system_stat(path, &a) != 0 || !S_ISREG(a.st_mode))
+    int failed = is_standard(output) ? system_fstat(STDOUT_FILENO, &a) : system_stat(output, &a);
+    if (failed || !S_ISREG(a.st_mode))
         return false;
-    int failed = is_standard(input) ? system_fstat(STDIN_FILENO, &b) : system_stat(input, &b);
-    return failed == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    failed = is_standard(input) ? system_fstat(STDIN_FILENO, &b) : system_stat(input, &b);
+    return !failed && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 char *path_join(const char *a, const char *b) {

@@ -71,9 +71,10 @@ bool path_exists(const char *path); // true also where that cannot be found out
 // does.
 bool path_of_library(const char *name, char *path, size_t size);
 bool path_is_directory(const char *path);
-bool path_is_input(const char *path, const char *input); // both are one regular file; input as of input_open()
-char *path_join(const char *a, const char *b);           // "a/b"; free() it; NULL with the error set
-char *path_parent(const char *path); // the folder of its last name, "." where none is given; as above
+// Both are one regular file; NULL or "-": standard output, and standard input.
+bool path_is_input(const char *output, const char *input);
+char *path_join(const char *a, const char *b); // "a/b"; free() it; NULL with the error set
+char *path_parent(const char *path);           // the folder of its last name, "." where none is given; as above
 int path_rename(const char *from, const char *to);
 // Let a file seem to be from 1971, until path_touch(): a run that is killed in between is for make still to be
 // done, and the next one clears what it left. Only a help, so failing is fine.

@@ -100,8 +100,8 @@ static int decode_stream(struct decoding *d, const char *path) {
 
 static int spare_inputs(const struct decode_job *job) {
     for (int i = 0; i < job->count; i++)
-        if (job->output && path_is_input(job->output, job->operands[i]))
-            return error_set(ERROR_USAGE, "-o %s: is an input, too, and would be lost", job->output);
+        if (path_is_input(job->output, job->operands[i]))
+            return output_is_input(job->output);
     return OK;
 }
 

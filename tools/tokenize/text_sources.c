@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fts.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int add(struct text_sources *s, const char *path, uint64_t size) {
     if ((s->count & (s->count - 1)) == 0) { // full at every power of two
@@ -87,8 +89,16 @@ static int set_domain(struct text_source *item, const char *root, enum domain_fr
 
 // ---- directories ----
 
+// An output of this process that is under construction (base/file.h): read as text, it would grow by being read.
+static bool is_unfinished(const char *name) {
+    char mark[32];
+    snprintf(mark, sizeof mark, ".tmp.%ld.", (long)getpid());
+    return strstr(name, mark) != NULL;
+}
+
 static int visit(struct text_sources *s, FTS *tree, FTSENT *entry) {
-    bool hidden = entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.';
+    bool hidden =
+        entry->fts_level > FTS_ROOTLEVEL && (entry->fts_name[0] == '.' || is_unfinished(entry->fts_name));
     switch (entry->fts_info) {
     case FTS_D:
         if (hidden)
@@ -199,12 +209,16 @@ int text_sources_collect(struct text_sources *s, const struct text_operands *o) 
     return code;
 }
 
+int output_is_input(const char *output) {
+    if (output && strcmp(output, "-") != 0)
+        return error_set(ERROR_USAGE, "-o %s: is an input, too, and would be lost", output);
+    return error_set(ERROR_USAGE, "standard output: is an input, too");
+}
+
 int text_sources_spare(const struct text_sources *s, const char *output) {
-    if (!output || !path_exists(output))
-        return OK;
     for (int i = 0; i < s->count; i++)
         if (path_is_input(output, s->items[i].path))
-            return error_set(ERROR_USAGE, "-o %s: is an input, too, and would be lost", output);
+            return output_is_input(output);
     return OK;
 }
 

@@ -35,8 +35,9 @@ struct text_sources {
 // operand itself for files directly in it, a file operand's own folder). DOMAIN_FROM_FILE: the file's name up to
 // its first dot.
 int text_sources_collect(struct text_sources *s, const struct text_operands *operands);
-// ERROR_USAGE where that file, which is to be written, is one of them.
+// ERROR_USAGE where that file (NULL or "-": standard output), which is to be written, is one of them.
 int text_sources_spare(const struct text_sources *s, const char *output);
+int output_is_input(const char *output); // ERROR_USAGE that says so
 void text_sources_release(struct text_sources *s);
 
 #endif
