@@ -13,7 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
+// An output of this process that is under construction (base/file.h): read as text, it would grow by being read.
+static bool is_unfinished(const char *path) {
+    char mark[32];
+    const char *slash = strrchr(path, '/');
+    snprintf(mark, sizeof mark, ".tmp.%ld.", (long)getpid());
+    return strstr(slash ? slash : path, mark) != NULL;
+}
+
 static int add(struct text_sources *s, const char *path, uint64_t size) {
+    if (path && is_unfinished(path))
+        return OK;
     if ((s->count & (s->count - 1)) == 0) { // full at every power of two
         int code = memory_resize(&s->items, s->count > 0 ? 2 * (size_t)s->count : 1, sizeof *s->items);
         if (code != OK)
@@ -89,16 +99,8 @@ static int set_domain(struct text_source *item, const char *root, enum domain_fr
 
 // ---- directories ----
 
-// An output of this process that is under construction (base/file.h): read as text, it would grow by being read.
-static bool is_unfinished(const char *name) {
-    char mark[32];
-    snprintf(mark, sizeof mark, ".tmp.%ld.", (long)getpid());
-    return strstr(name, mark) != NULL;
-}
-
 static int visit(struct text_sources *s, FTS *tree, FTSENT *entry) {
-    bool hidden =
-        entry->fts_level > FTS_ROOTLEVEL && (entry->fts_name[0] == '.' || is_unfinished(entry->fts_name));
+    bool hidden = entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.';
     switch (entry->fts_info) {
     case FTS_D:
         if (hidden)
