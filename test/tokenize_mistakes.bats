@@ -181,6 +181,9 @@ ARROW1\0. an Arrow file and taken as text; make JSON lines of it first
 \xfe\xff\0a UTF-16 and taken as it is; make UTF-8 of it first
 END
     tokenize -t "$tokenizer" --decode a.tok | assert_same - a
+    cp a $'new\nline\e[31m'
+    run_separate tokenize -t "$tokenizer" --length 8 $'new\nline\e[31m' -o a.tok
+    assert_equal "$(head -1 <<<"$errors")" "tokenize: new?line?[31m: is UTF-16 and taken as it is; make UTF-8 of it first"
 }
 
 @test "tokenize: a list of names from DOS says what is wrong with it" {

@@ -25,7 +25,7 @@ static const char compiler[] = __VERSION__; // names itself
 static const char compiler[] = "gcc " __VERSION__;
 #endif
 
-enum { STREAM_FORMAT = 1, THREADS_MOST = 1024, SHARED_MOST = 16 };
+enum { STREAM_FORMAT = 1, THREADS_MOST = 1024, SHARED_MOST = 16, LINE_MOST = 8192 };
 
 struct common_options common = {.device = "auto", .progress = PROGRESS_AUTO};
 
@@ -113,11 +113,19 @@ const char *tool_name(void) {
 
 // ---- messages ----
 
-static void print_line(const char *format, va_list arguments) {
+// One line, whatever bytes a file name or a stream brought into the message.
+static void print_message(const char *text) {
     progress_clear_line();
     fprintf(stderr, "%s: ", name);
-    vfprintf(stderr, format, arguments);
+    for (; *text; text++)
+        fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, stderr);
     fputc('\n', stderr);
+}
+
+static void print_line(const char *format, va_list arguments) {
+    char text[LINE_MOST];
+    vsnprintf(text, sizeof text, format, arguments);
+    print_message(text);
 }
 
 void tool_notice(const char *format, ...) {
@@ -136,16 +144,6 @@ void tool_verbose(const char *format, ...) {
     va_start(arguments, format);
     print_line(format, arguments);
     va_end(arguments);
-}
-
-// One line, whatever bytes a file name or a stream brought into the message.
-static void print_error(void) {
-    progress_clear_line();
-    const char *text = *error_message() ? error_message() : "failed";
-    fprintf(stderr, "%s: ", name);
-    for (; *text; text++)
-        fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, stderr);
-    fputc('\n', stderr);
 }
 
 // ---- help and version ----
@@ -327,7 +325,7 @@ int tool_main(struct tool *tool, int uses, int argc, char **argv) {
     if (code == OK)
         code = close_standard_output();
     if (code != OK) {
-        print_error();
+        print_message(*error_message() ? error_message() : "failed");
         output_remove_unfinished();
     }
     options_release(tool->options);
