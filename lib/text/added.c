@@ -175,15 +175,44 @@ bool added_next(const struct added_matcher *m, struct added_search *s, bool allo
 
 // ---- cutting ----
 
-bool added_may_touch(const struct vocabulary *v, const uint8_t *text, size_t place, size_t size) {
-    const struct added *added = vocabulary_added(v);
-    for (uint32_t i = 0; i < vocabulary_added_count(v); i++) {
-        size_t length = strlen(added[i].text);
-        for (size_t at = place > length ? place - length : 0; at <= place + 1; at++) {
-            size_t known = size - at < length ? size - at : length; // what follows is not known
-            if (memcmp(text + at, added[i].text, known) == 0)
-                return true;
-        }
+// Whether it may begin in text[from..end].
+static bool may_begin(const char *token, size_t length, const uint8_t *text, size_t from, size_t end,
+                      size_t size) {
+    for (const uint8_t *at = text + from; (at = memchr(at, token[0], (size_t)(text + end + 1 - at))); at++) {
+        size_t left = size - (size_t)(at - text),
+               known = left < length ? left : length; // what follows is not known
+        if (memcmp(at, token, known) == 0)
+            return true;
     }
     return false;
+}
+
+bool added_may_touch(const struct vocabulary *v, const uint8_t *text, size_t begin, size_t end, size_t size) {
+    const struct added *added = vocabulary_added(v);
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++) {
+        size_t length = strlen(added[i].text), from = begin > length ? begin - length : 0;
+        if (length > 0 && may_begin(added[i].text, length, text, from, end, size))
+            return true;
+    }
+    return false;
+}
+
+bool added_strips(const struct vocabulary *v) {
+    const struct added *added = vocabulary_added(v);
+    for (uint32_t i = 0; i < vocabulary_added_count(v); i++)
+        if (added[i].strip_left || added[i].strip_right)
+            return true;
+    return false;
+}
+
+static size_t last_end(const struct added_matcher *m, const uint8_t *text, size_t size, bool allow_special) {
+    struct added_search s = {.text = text, .size = size};
+    while (added_matcher_wanted(m, allow_special) && added_next(m, &s, allow_special))
+        ;
+    return s.begin;
+}
+
+bool added_last(const struct added_matcher *m, const uint8_t *text, size_t size, size_t *end) {
+    *end = last_end(m, text, size, false);
+    return *end == last_end(m, text, size, true);
 }

@@ -31,8 +31,13 @@ struct added_search { // zero-initialise but for the text
 // The next match; false: text[begin..size) is the rest.
 bool added_next(const struct added_matcher *matcher, struct added_search *s, bool allow_special);
 
-// Whether an added token may begin, lie or end at text[at], or at the character behind it, whatever follows
-// text[0..size). Nothing but the tokens themselves need be there of the vocabulary.
-bool added_may_touch(const struct vocabulary *v, const uint8_t *text, size_t at, size_t size);
+// Whether an added token may begin, lie or end within text[begin..end], or there, whatever follows text[0..size);
+// end < size. Nothing but the tokens themselves need be there of the vocabulary.
+bool added_may_touch(const struct vocabulary *v, const uint8_t *text, size_t begin, size_t end, size_t size);
+// Whether white space before or behind some token belongs to it.
+bool added_strips(const struct vocabulary *v);
+// Where the last one ends that is found in the text, 0: there is none; false: that depends on whether special
+// ones are allowed.
+bool added_last(const struct added_matcher *matcher, const uint8_t *text, size_t size, size_t *end);
 
 #endif

@@ -84,7 +84,7 @@ static size_t cut_digits(const struct vocabulary *v, const uint8_t *text, size_t
     if (size - begin < DIGITS_OF_GROUP + 2 || (begin > 0 && text[begin - 1] >= 0x80)) // that may be a number, too
         return 0;
     size_t p = begin + (size - 2 - begin) / DIGITS_OF_GROUP * DIGITS_OF_GROUP;
-    return added_may_touch(v, text, p, size) ? 0 : p;
+    return added_may_touch(v, text, begin, p + 1, size) ? 0 : p; // one would begin them anew
 }
 
 static bool has_words(const struct scheme *s) {
@@ -94,7 +94,7 @@ static bool has_words(const struct scheme *s) {
 
 static size_t cut_words(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
     for (size_t p = size - 2; p > from; p--)
-        if (is_border(v, text, p, size) && !added_may_touch(v, text, p, size))
+        if (is_border(v, text, p, size) && !added_may_touch(v, text, p, p + 1, size))
             return p;
     return cut_digits(v, text, size);
 }
@@ -144,6 +144,8 @@ static bool is_between(const struct vocabulary *v, const uint8_t *text, size_t p
         s->normalizer == NORMALIZE_META_SPACE || (s->normalizer == NORMALIZE_SENTENCEPIECE && s->escape_spaces);
     if (before_size == 0 || next_size == 0 || before == ' ' || before == 0x2581)
         return false;
+    if (character_class(before) == CLASS_SPACE && character_class(next) == CLASS_SPACE && added_strips(v))
+        return false; // some token may take white space on both sides
     const uint8_t *left = text + p - before_size, *right = text + p;
     if (next == ' ' && escapes) {
         right = (const uint8_t *)META_SPACE;
@@ -158,12 +160,13 @@ static bool is_between(const struct vocabulary *v, const uint8_t *text, size_t p
 
 static size_t cut_between(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
     for (size_t p = size - 2; p > from; p--)
-        if (is_between(v, text, p, size) && !added_may_touch(v, text, p, size))
+        if (is_between(v, text, p, size) && !added_may_touch(v, text, p, p + 1, size))
             return p;
     return 0;
 }
 
-size_t vocabulary_cut_in_order(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
+size_t vocabulary_cut_in_order(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size,
+                               bool goes_on) {
     size_t p = 0;
     if (size < 3)
         return 0;
@@ -173,13 +176,13 @@ size_t vocabulary_cut_in_order(const struct vocabulary *v, const uint8_t *text, 
         p = cut_between(v, text, from, size);
     else
         return 0;
-    return p > 0 || !v->joints ? p : word_cut(v, text, from, size);
+    return p > 0 || !v->joints ? p : word_cut(v, text, from, size, goes_on);
 }
 
 bool vocabulary_needs_order(const struct vocabulary *v) {
     return v->scheme.model == MODEL_UNIGRAM;
 }
 
-size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size) {
-    return vocabulary_needs_order(v) ? 0 : vocabulary_cut_in_order(v, text, from, size);
+size_t vocabulary_cut(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size, bool goes_on) {
+    return vocabulary_needs_order(v) ? 0 : vocabulary_cut_in_order(v, text, from, size, goes_on);
 }

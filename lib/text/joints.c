@@ -12,11 +12,11 @@ enum { LEAD_OF_THREE = 0xe0, LEAD_OF_FOUR = 0xf0, SIDES_FIRST = 1 << 10, CODE_BI
 // What tokens have on both sides of such a place: the character in front or its last bytes, where the token begins
 // inside it; the character behind or its first bytes. As the bytes' numbers, left << 32 | right; 0: free.
 struct joints {
-    uint64_t *sides, mask, count;      // NULL: no place is one
-    uint64_t *bits;                    // a filter in front of them
-    size_t longest;                    // bytes of a token
-    bool whole;                        // tokens are of whole characters: the sides are their code points
-    uint64_t ascii[ASCII][ASCII / 64]; // those of two characters of ASCII: of the one in front, what is behind
+    uint64_t *sides, mask, count;        // NULL: no place is one
+    uint64_t *bits;                      // a filter in front of them
+    size_t longest, longest_from[BYTES]; // bytes of a token, of one that begins with the byte
+    bool whole;                          // tokens are of whole characters: the sides are their code points
+    uint64_t ascii[ASCII][ASCII / 64];   // those of two characters of ASCII: of the one in front, what is behind
 };
 
 static uint64_t *find_side(const struct joints *j, uint64_t side) {
@@ -112,6 +112,12 @@ static bool may_merge_bytes(const struct vocabulary *v) {
     return false;
 }
 
+static void note_size(struct joints *j, const uint8_t *piece, size_t size) {
+    j->longest = size > j->longest ? size : j->longest;
+    if (size > 0 && size > j->longest_from[piece[0]])
+        j->longest_from[piece[0]] = size;
+}
+
 int joints_new(struct joints **out, const struct vocabulary *v) {
     struct joints *j = *out = memory_new(1, sizeof *j);
     if (j && (scheme_drops(&v->scheme) || may_merge_bytes(v)))
@@ -122,7 +128,7 @@ int joints_new(struct joints **out, const struct vocabulary *v) {
     for (uint32_t id = 0; id < v->size && code == OK; id++) {
         size_t size;
         const uint8_t *piece = vocabulary_piece(v, id, &size);
-        j->longest = size > j->longest ? size : j->longest;
+        note_size(j, piece, size);
         for (size_t at = 1; at < size && code == OK; at++)
             if (piece[at] >= LEAD_OF_THREE || piece[at] < ASCII)
                 code = add_place(j, piece, size, at);
@@ -180,6 +186,10 @@ bool joints_are_apart(const struct joints *j, const uint8_t *left, size_t left_s
 
 size_t joints_longest(const struct joints *j) {
     return j->longest;
+}
+
+size_t joints_longest_from(const struct joints *j, uint8_t first) {
+    return j->longest_from[first];
 }
 
 size_t joints_cut(const struct joints *j, struct joint_cache *cache, const uint8_t *word, size_t size,

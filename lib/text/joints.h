@@ -28,5 +28,6 @@ bool joints_are_apart(const struct joints *joints, const uint8_t *left, size_t l
                       size_t right_size);
 // Bytes of the longest token; 0: tokens' pieces do not tell of all that may be joined.
 size_t joints_longest(const struct joints *joints);
+size_t joints_longest_from(const struct joints *joints, uint8_t first); // of those that begin with the byte
 
 #endif

@@ -309,3 +309,7 @@ enum text_class character_class(uint32_t c) {
            : class & SPACE  ? CLASS_SPACE
                             : CLASS_OTHER;
 }
+
+bool character_is_lower(uint32_t c) {
+    return class_of(c) & LOWER;
+}

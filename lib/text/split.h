@@ -7,6 +7,7 @@
 #ifndef TACIT_TEXT_SPLIT_H
 #define TACIT_TEXT_SPLIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,6 @@ const char *pattern_name(enum text_pattern pattern);
 // The class of a code point (letters are all of \p{L}).
 enum text_class { CLASS_OTHER, CLASS_LETTER, CLASS_MARK, CLASS_NUMBER, CLASS_SPACE };
 enum text_class character_class(uint32_t code_point);
+bool character_is_lower(uint32_t code_point); // \p{Ll}
 
 #endif

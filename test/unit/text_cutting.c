@@ -68,7 +68,7 @@ static void check_pattern(enum text_pattern pattern) {
         make_text(&text);
         // The places are those of any shorter text, too: what follows must not matter.
         for (size_t size = 3; size <= text.size; size++) {
-            size_t cut = vocabulary_cut(&v, text.data, 0, size);
+            size_t cut = vocabulary_cut(&v, text.data, 0, size, false);
             if (cut == 0)
                 continue;
             cuts++;
@@ -86,15 +86,15 @@ static void check_added(void) {
     struct vocabulary v = {.scheme = {.pattern = PATTERN_GPT2}};
     struct added added = {.text = (char[]){"three "}};
     size_t size = strlen(text);
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, size), 21);
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, 20), 15);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, size, false), 21);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, 20, false), 15);
     CHECK_OK(buffer_append(&v.added, &added, sizeof added));
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, size), 11 - 1); // none touches "three "
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, size, false), 11 - 1); // none touches "three "
     added.text = (char[]){"<fim x>"};
     CHECK_OK(buffer_append(&v.added, &added, sizeof added));
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, size), 0);
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"aa bb", 1, 5), 2);
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"aa bb", 2, 5), 0);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)text, 0, size, false), 0);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"aa bb", 1, 5, false), 2);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"aa bb", 2, 5, false), 0);
     buffer_release(&v.added);
 }
 
@@ -107,29 +107,29 @@ static void check_none(void) {
     };
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         struct vocabulary v = {.scheme = schemes[i]};
-        CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two three", 0, 13), 0);
+        CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two three", 0, 13, false), 0);
     }
     struct vocabulary v = {.scheme = {.pattern = PATTERN_META_SPACE, .normalizer = NORMALIZE_META_SPACE}};
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two,  x\ny", 0, 13), 8);
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two,  x\ny", 0, 9), 3); // the last but one
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two,  x\ny", 0, 13, false), 8);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two,  x\ny", 0, 9, false), 3); // the last but one
     v.scheme.normalizer = NORMALIZE_SENTENCEPIECE;
     v.scheme.escape_spaces = v.scheme.remove_extra_spaces = true;
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two,  x\ny", 0, 13), 8);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"one two,  x\ny", 0, 13, false), 8);
 }
 
 // Digits in groups of three, from where they begin.
 static void check_digits(void) {
     struct vocabulary v = {.scheme = {.pattern = PATTERN_CL100K}};
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"a 1234567890", 5, 12), 8);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"a 1234567890", 5, 12, false), 8);
     CHECK_EQUAL_INT(vocabulary_cut(&v,
                                    (const uint8_t *)"\xc2\xbd"
                                                     "1234567890",
-                                   0, 12),
+                                   0, 12, false),
                     0);
     v.scheme.pattern = PATTERN_QWEN2;
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"a 1234567890", 5, 12), 10);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"a 1234567890", 5, 12, false), 10);
     v.scheme.pattern = PATTERN_GPT2;
-    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"a 1234567890", 5, 12), 0);
+    CHECK_EQUAL_INT(vocabulary_cut(&v, (const uint8_t *)"a 1234567890", 5, 12, false), 0);
 }
 
 // ---- whole vocabularies ----
@@ -149,7 +149,7 @@ static int cut_up(struct encoder *e, const struct vocabulary *v, const struct bu
     for (size_t known = step; known < text->size; known += 1 + pick(step)) {
         if (known - begin < 3)
             continue;
-        size_t cut = vocabulary_cut_in_order(v, text->data + begin, from, known - begin);
+        size_t cut = vocabulary_cut_in_order(v, text->data + begin, from, known - begin, begin > 0);
         from = known - begin - 2;
         if (cut == 0)
             continue;

@@ -179,7 +179,7 @@ static bool take_part(struct documents *d, struct piece *piece) {
     size_t size = d->options.unit == DOCUMENTS_FILE ? d->window.size - d->begin : d->searched;
     if (!d->options.cut || d->options.unit == DOCUMENTS_JSON || size < DOCUMENTS_PIECE)
         return false;
-    size_t cut = d->options.cut(d->options.cut_context, d->window.data + d->begin, d->tried, size);
+    size_t cut = d->options.cut(d->options.cut_context, d->window.data + d->begin, d->tried, size, d->inside);
     if (cut > 0)
         take(d, piece, cut, false, 0);
     else

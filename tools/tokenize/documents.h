@@ -17,8 +17,9 @@ struct documents_options {
     bool by_name;             // inputs named like JSON lines are read as such, whatever the unit
     const uint8_t *separator; // bytes between documents (DOCUMENTS_SEPARATOR), at least one
     size_t separator_size;
-    // A place to cut a long text, above `from` and below size - 1; 0: none is known. NULL: documents stay whole.
-    size_t (*cut)(void *context, const uint8_t *text, size_t from, size_t size);
+    // A place to cut a long text, below size - 1; 0: none is known. `from`: none was known up to there; `goes_on`:
+    // a part in front of the text was cut off. NULL: documents stay whole.
+    size_t (*cut)(void *context, const uint8_t *text, size_t from, size_t size, bool goes_on);
     void *cut_context;
     // Of JSON lines, what is wanted of long ones (it must outlive the documents); NULL: they stay whole.
     const struct json_fields *records;

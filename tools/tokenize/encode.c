@@ -39,8 +39,8 @@ static int open_vocabulary(struct encoding *e) {
     return code;
 }
 
-static size_t find_cut(void *context, const uint8_t *text, size_t from, size_t size) {
-    return vocabulary_cut_in_order(context, text, from, size);
+static size_t find_cut(void *context, const uint8_t *text, size_t from, size_t size, bool goes_on) {
+    return vocabulary_cut_in_order(context, text, from, size, goes_on);
 }
 
 int encoding_make_encoder(const struct encoding *e, struct encoder **encoder) {

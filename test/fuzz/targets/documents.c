@@ -15,8 +15,9 @@
 
 enum { FEW = 500 }; // documents, which an input of many lines would spend all time on
 
-static size_t cut(void *context, const uint8_t *text, size_t from, size_t size) {
+static size_t cut(void *context, const uint8_t *text, size_t from, size_t size, bool goes_on) {
     (void)context;
+    (void)goes_on;
     for (size_t p = size - 2; p > from; p--)
         if (text[p] == ' ')
             return p;

@@ -68,7 +68,9 @@ static void use(struct vocabulary *v, const uint8_t *text, size_t size) {
     encode(v, text, size, &ids);
     check_pieces(v, text, size, &ids);
     check_saved(v);
+    fuzz_same_cut(v, text, size);
     v->scheme.pattern = PATTERN_NONE;
+    fuzz_same_cut(v, text, size);
     encode(v, text, size, &again);
     REQUIRE(again.size == ids.size && (ids.size == 0 || memcmp(again.data, ids.data, ids.size) == 0));
     buffer_release(&ids);

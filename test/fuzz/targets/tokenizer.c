@@ -61,6 +61,7 @@ static void use(const struct vocabulary *v, const uint8_t *data, size_t size) {
     if (!fuzz_one_in(16, data, size))
         return;
     use_encoder(v, data, size < TEXT_MOST ? size : TEXT_MOST);
+    fuzz_same_cut(v, data, size);
     fuzz_output();
     int code = vocabulary_save(v, "-");
     if (code == ERROR_INPUT)
