@@ -202,6 +202,8 @@ END
     import_refused 3 "a.npy: is a .npy file of numpy's; tofile() writes plain tokens" a.npy
     import_refused 3 "a.tok: is a token stream already" a.tok
     import_refused 3 "b.idx: is an index; name its tokens, b.bin" b.idx
+    run tokenize --import-tokens u16 --vocab-size 70000 --length 8 a.npy -o x.tok
+    assert_line "tokenize: --import-tokens u16: has no id above 65535, and the vocabulary 70000 ids"
     # Documents that end before they begin, or behind the last sequence.
     printf '\1\0\2\0' >c.bin
     for ends in '\2\0\0\0\0\0\0\0\1' '\1\0\0\0\0\0\0\0\3'; do

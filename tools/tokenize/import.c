@@ -198,6 +198,8 @@ static int start(struct importing *im, const struct import_job *job) {
         im->size = vocabulary_size(im->vocabulary);
         im->end_of_text = job->no_end_of_text ? UINT32_MAX : vocabulary_end_of_text(im->vocabulary);
     }
+    if (job->width == 2 && im->size > 1 << 16)
+        tool_notice("--import-tokens u16: has no id above 65535, and the vocabulary %" PRIu32 " ids", im->size);
     im->data = memory_new(READ_SIZE, 1);
     im->ids = memory_new(READ_SIZE / 2, sizeof *im->ids);
     if (!im->data || !im->ids)
