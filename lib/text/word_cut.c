@@ -37,7 +37,8 @@
 
 #include <stdlib.h>
 
-// CONTRACTION: its bytes and one more. TRIES: stretches that are looked at. CASES: beginnings times ends.
+// CONTRACTION: its bytes and one more. TRIES: stretches that are looked at. CASES: beginnings times ends. TOKENS:
+// the longest ones that a stretch has room for where a word repeats itself.
 enum {
     STRETCH = 96,
     CONTRACTION = 4,
@@ -45,10 +46,11 @@ enum {
     TRIES = 4,
     SIDES = 128,
     CASES = 64,
+    TOKENS = 4,
     CHARACTER_MOST = 4,
     WORDS = 256
 };
-enum { ROOM = STRETCH + CHARACTER_MOST + 2 * LONGEST };
+enum { STRETCH_MOST = STRETCH + TOKENS * LONGEST, ROOM = STRETCH_MOST + CHARACTER_MOST + 2 * LONGEST };
 
 enum kind {
     KIND_NONE,
@@ -132,13 +134,13 @@ struct stretch {
     enum kind kind;
     size_t begins[SIDES], begin_count; // of the token that holds text[begin]
     size_t ends[SIDES], end_count;     // of the one that holds text[end - 1]
-    uint16_t
-        tokens[STRETCH + CHARACTER_MOST]; // by place: bytes of the token that begins there in every case; 0: none
+    uint16_t tokens[STRETCH_MOST +
+                    CHARACTER_MOST]; // by place: bytes of the token that begins there in every case; 0: none
     uint32_t symbols[ROOM], ids[ROOM];
 };
 
 // A stretch and its margins, from the first character at `at` on.
-static bool find_stretch(const struct vocabulary *v, struct stretch *s, size_t at, size_t size) {
+static bool find_stretch(const struct vocabulary *v, struct stretch *s, size_t at, size_t width, size_t size) {
     const size_t margin = joints_longest(v->joints) + CONTRACTION;
     size_t length;
     while (at < size && is_continuation(s->text[at]))
@@ -152,7 +154,7 @@ static bool find_stretch(const struct vocabulary *v, struct stretch *s, size_t a
         s->kind = kind;
         if (s->begin == 0 && at >= first + margin)
             s->begin = at;
-        if (s->begin > 0 && s->end == 0 && at >= s->begin + STRETCH)
+        if (s->begin > 0 && s->end == 0 && at >= s->begin + width)
             s->end = at;
         if (s->end > 0 && at >= s->end + margin)
             return !added_may_touch(v, s->text, first, at, size);
@@ -251,7 +253,7 @@ static size_t last_place(const struct vocabulary *v, const struct stretch *s, si
 
 static size_t cut_stretch(struct bpe *b, struct stretch *s, size_t at, size_t size) {
     const struct vocabulary *v = b->vocabulary;
-    if (!find_stretch(v, s, at, size) || !find_sides(v, s))
+    if (!find_stretch(v, s, at, STRETCH, size) || !find_sides(v, s))
         return 0;
     if (s->begin_count * s->end_count > CASES)
         return 0;
@@ -316,9 +318,9 @@ static size_t find_first(struct bpe *b, struct stretch *s, bool goes_on) {
     return at;
 }
 
-static size_t cut_begun(struct bpe *b, struct stretch *s, size_t at, size_t size, bool goes_on) {
+static size_t cut_begun(struct bpe *b, struct stretch *s, size_t at, size_t width, size_t size, bool goes_on) {
     const struct vocabulary *v = b->vocabulary;
-    if (!find_stretch(v, s, at, size) || !find_sides(v, s))
+    if (!find_stretch(v, s, at, width, size) || !find_sides(v, s))
         return 0;
     size_t first = find_first(b, s, goes_on);
     for (size_t k = 0; k < s->end_count && first < s->end; k++)
@@ -328,8 +330,8 @@ static size_t cut_begun(struct bpe *b, struct stretch *s, size_t at, size_t size
 }
 
 size_t word_cut(const struct vocabulary *v, const uint8_t *text, size_t from, size_t size, bool goes_on) {
-    const size_t longest = joints_longest(v->joints);
-    const size_t need = STRETCH + 2 * (longest + CONTRACTION) + 4 * CHARACTER_MOST;
+    const size_t longest = joints_longest(v->joints), around = 2 * (longest + CONTRACTION) + 4 * CHARACTER_MOST;
+    const size_t need = STRETCH + around, wide = STRETCH + TOKENS * longest;
     // What an unused piece stands for may be unknown, and one with what is beside it.
     bool may_fuse = v->unused_ends.size > 0 && !v->scheme.byte_fallback;
     if (v->scheme.model != MODEL_BPE || may_fuse || longest == 0 || longest > LONGEST)
@@ -342,8 +344,8 @@ size_t word_cut(const struct vocabulary *v, const uint8_t *text, size_t from, si
     size_t last = size - need, step = (last - from) / TRIES + 1, p = 0;
     for (size_t back = 0; p == 0 && back <= last - from; back += step)
         p = cut_stretch(&b, &s, last - back, size);
-    if (p == 0)
-        p = cut_begun(&b, &s, last, size, goes_on);
+    if (p == 0 && size >= wide + around)
+        p = cut_begun(&b, &s, size - wide - around, wide, size, goes_on);
     bpe_release(&b);
     return p;
 }
