@@ -43,6 +43,7 @@ unit() {
 @test "ppl: accuracy equals a direct count, whatever the order" { unit ppl_choices; }
 
 @test "text: a long document may be cut where no token crosses" { unit text_cutting; }
+@test "text: a long word may be cut where a token ends whatever stands around" { unit text_word_cut; }
 @test "text: words are GPT-2's, and classes are Unicode's" { unit text_split; }
 @test "text: ids are Hugging Face's, and any bytes come back" { unit text_encode; }
 @test "text: merges are the most frequent pairs, counted anew" { unit text_learn; }

@@ -128,6 +128,7 @@ static void check_saves(struct vocabulary *v) {
     struct vocabulary *again;
     CHECK_OK(vocabulary_save(v, "again.json"));
     CHECK_OK(vocabulary_load(&again, "again.json"));
+    remove("again.json");
     struct digest a = vocabulary_digest(v), b = vocabulary_digest(again);
     CHECK(digest_equal(&a, &b));
     vocabulary_free(v);
@@ -151,6 +152,7 @@ static void save_again(void) {
                 i / 6 % 2 == 0 ? "true" : "false");
         fclose(file);
         CHECK_OK(vocabulary_load(&v, "metaspace.json"));
+        remove("metaspace.json");
         check_saves(v);
     }
 }
