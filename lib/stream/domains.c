@@ -1,6 +1,7 @@
 #include "stream/domains.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "stream/stream.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,13 +10,13 @@
 
 enum { SLOTS_FIRST = 64, LIST_FIXED = 4, NAME_FIXED = 2 };
 
-static bool name_is_valid(const char *name, size_t size) {
-    if (size == 0 || size > DOMAIN_NAME_LIMIT)
-        return false;
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return false;
-    return json_is_utf8(name, size);
+int stream_check_domain(int code, const char *name, size_t size) {
+    bool valid = size > 0 && size <= STREAM_DOMAIN_LIMIT && json_is_utf8(name, size);
+    for (size_t i = 0; i < size && valid; i++)
+        valid = (unsigned char)name[i] >= 0x20 && name[i] != 0x7f;
+    return valid ? OK
+                 : error_set(code, "domain name of %zu bytes is not 1 to %d bytes of printable UTF-8", size,
+                             STREAM_DOMAIN_LIMIT);
 }
 
 // The slot that holds the name, or the empty one where it belongs. The table is never full.
@@ -49,9 +50,8 @@ static int grow(struct domains *d) {
 }
 
 int domains_add(struct domains *d, const char *name, size_t size, int code) {
-    if (!name_is_valid(name, size))
-        return error_set(code, "domain name of %zu bytes is not 1 to %d bytes of printable UTF-8", size,
-                         DOMAIN_NAME_LIMIT);
+    if (stream_check_domain(code, name, size) != OK)
+        return code;
     if (d->count == DOMAINS_LIMIT || d->bytes + size > DOMAINS_BYTES_LIMIT)
         return error_set(code, "domain '%.*s': more than %d domains, or %d bytes of names", (int)size, name,
                          DOMAINS_LIMIT, DOMAINS_BYTES_LIMIT);

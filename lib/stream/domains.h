@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-enum { DOMAINS_LIMIT = 65536, DOMAIN_NAME_LIMIT = 1024, DOMAINS_BYTES_LIMIT = 16 << 20 };
+enum { DOMAINS_LIMIT = 65536, DOMAINS_BYTES_LIMIT = 16 << 20 };
 
 struct domains {
     char **names; // owned
@@ -15,7 +15,7 @@ struct domains {
 };
 
 // Add a name that the table lacks. `code` is the error for a bad name or a full table: ERROR_INPUT in a
-// reader, ERROR_USAGE in a writer. A name is 1..1024 bytes of UTF-8 without control characters.
+// reader, ERROR_USAGE in a writer.
 int domains_add(struct domains *d, const char *name, size_t size, int code);
 // The index of a name, or -1.
 int64_t domains_find(const struct domains *d, const char *name, size_t size);

@@ -15,7 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STREAM_FORMAT_VERSION = 1, STREAM_TOPK_LIMIT = 64, STREAM_EXPERTS_LIMIT = 65535 };
+enum {
+    STREAM_FORMAT_VERSION = 1,
+    STREAM_TOPK_LIMIT = 64,
+    STREAM_EXPERTS_LIMIT = 65535,
+    STREAM_DOMAIN_LIMIT = 1024
+};
 
 enum stream_kind {
     STREAM_TOKENS,     // count token ids (u16 or u32)
@@ -157,6 +162,9 @@ struct stream_writer;
 // Open path (NULL or "-": standard output) with this header (copied). level: zstd level, 0 = stored.
 int stream_create(struct stream_writer **w, const char *path, const struct stream_header *h, int level);
 
+// A domain's name is 1 to STREAM_DOMAIN_LIMIT bytes of UTF-8 without control characters; else `code` with the
+// cause.
+int stream_check_domain(int code, const char *name, size_t size);
 // The index of a domain name in the writer's table, added if new (at most 65536).
 int stream_add_domain(struct stream_writer *w, const char *name, uint16_t *domain);
 

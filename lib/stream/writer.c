@@ -160,7 +160,7 @@ static int check_record(const struct stream_writer *w, const struct record *r, s
                          payload_count(h, r->first, r->predicted));
     else if (h->kind == STREAM_TOKENS && h->length > 0 && r->count > h->length)
         code = error_set(ERROR_INPUT, "%u tokens, at most %u are announced", r->count, h->length);
-    else if (size + 2 * COLUMNS_SIZE > FRAME_LIMIT - DOMAIN_NAME_LIMIT)
+    else if (size + 2 * COLUMNS_SIZE > FRAME_LIMIT - STREAM_DOMAIN_LIMIT)
         code = error_set(ERROR_INPUT, "%zu bytes exceed a frame", size);
     else if (!w->trusted)
         code = payload_check(h, r->payload, size);

@@ -268,11 +268,11 @@ static void domain_table(void) {
     static const char *const bad[] = {"", "a\tb", "a\nb", "\x7f", "\xff", "a\xc3"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK_ERROR(stream_add_domain(w, bad[i], &index), ERROR_INPUT);
-    char *longest = malloc(DOMAIN_NAME_LIMIT + 2);
-    memset(longest, 'x', DOMAIN_NAME_LIMIT + 1);
-    longest[DOMAIN_NAME_LIMIT + 1] = 0;
+    char *longest = malloc(STREAM_DOMAIN_LIMIT + 2);
+    memset(longest, 'x', STREAM_DOMAIN_LIMIT + 1);
+    longest[STREAM_DOMAIN_LIMIT + 1] = 0;
     CHECK_ERROR(stream_add_domain(w, longest, &index), ERROR_INPUT);
-    longest[DOMAIN_NAME_LIMIT] = 0;
+    longest[STREAM_DOMAIN_LIMIT] = 0;
     CHECK_OK(stream_add_domain(w, longest, &index));
     free(longest);
     stream_abort(w);

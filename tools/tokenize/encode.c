@@ -33,8 +33,8 @@ static int open_vocabulary(struct encoding *e) {
     int code = vocabulary_load_with(&e->vocabulary, v->path, &v->options);
     if (code == OK && !e->job->no_end_of_text && vocabulary_end_of_text(e->vocabulary) == UINT32_MAX)
         return error_set(ERROR_INPUT,
-                         "%s: has no <|endoftext|> token or the like; name its own with --eot, or use "
-                         "--no-eot",
+                         "%s: has no <|endoftext|> token or the like; name its own with --eot (ranks have some "
+                         "under --pattern r50k_base and the like), or use --no-eot",
                          v->path);
     return code;
 }

@@ -1,7 +1,7 @@
 #include "tokenize/json_line.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "tokenize/domain_name.h"
+#include "stream/stream.h"
 #include "tokenize/json_scan.h"
 
 #include <stdlib.h>
@@ -181,7 +181,7 @@ int json_line_parse(struct json_line *r, const struct json_fields *o, const uint
             rephrase();
     }
     if (code == OK && document->domain) {
-        code = domain_name_check(ERROR_INPUT, document->domain, strlen(document->domain));
+        code = stream_check_domain(ERROR_INPUT, document->domain, strlen(document->domain));
         if (code != OK)
             error_prefix(code, "key '%s'", o->domain.name);
     }

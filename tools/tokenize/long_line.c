@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include "tokenize/domain_name.h"
+#include "stream/stream.h"
 #include "tokenize/json_scan.h"
 #include "tokenize/spool.h"
 
@@ -329,13 +329,13 @@ static int finish(struct long_line *l) {
         return code;
     const struct target *domain = &l->targets[l->count - 1];
     uint64_t size = spool_size(&domain->text);
-    if (size <= DOMAIN_NAME_MOST)
+    if (size <= STREAM_DOMAIN_LIMIT)
         code = spool_each(&l->targets[l->count - 1].text, append_domain, &l->domain);
     if (code != OK)
         return code;
     if (l->domain.size > 0 && memchr(l->domain.data, 0, l->domain.size))
         return error_set(ERROR_INPUT, "key '%s': not a string without NUL", domain->field->name);
-    code = domain_name_check(ERROR_INPUT, (const char *)l->domain.data, (size_t)size);
+    code = stream_check_domain(ERROR_INPUT, (const char *)l->domain.data, (size_t)size);
     if (code != OK)
         return error_prefix(code, "key '%s'", domain->field->name);
     return buffer_append(&l->domain, "", 1);

@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "stream/stream.h"
 #include "tokenize/documents.h"
-#include "tokenize/domain_name.h"
 #include "tokenize/text_sources.h"
 
 #include <string.h>
@@ -257,7 +256,7 @@ static int check_job(enum job job) {
 }
 
 static int check_domain(void) {
-    if (settings.domain && domain_name_check(ERROR_USAGE, settings.domain, strlen(settings.domain)) != OK)
+    if (settings.domain && stream_check_domain(ERROR_USAGE, settings.domain, strlen(settings.domain)) != OK)
         return error_prefix(ERROR_USAGE, "--domain");
     return OK;
 }

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
-#include "tokenize/domain_name.h"
+#include "stream/stream.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -93,7 +93,7 @@ static int set_domain(struct text_source *item, const char *root, enum domain_fr
     }
     if (!item->domain)
         return ERROR_SYSTEM;
-    int code = domain_name_check(ERROR_INPUT, item->domain, strlen(item->domain));
+    int code = stream_check_domain(ERROR_INPUT, item->domain, strlen(item->domain));
     return code == OK ? OK : error_prefix(code, "%s", item->path);
 }
 
