@@ -144,7 +144,7 @@ static int cut_up(struct encoder *e, const struct vocabulary *v, const struct bu
     if (begin > 0)
         encoder_continue(e);
     CHECK_OK(encoder_encode(e, text->data + begin, text->size - begin, &parts));
-    bool same = whole.size == parts.size && memcmp(whole.data, parts.data, whole.size) == 0;
+    bool same = whole.size == parts.size && (whole.size == 0 || memcmp(whole.data, parts.data, whole.size) == 0);
     buffer_release(&whole);
     buffer_release(&parts);
     return same ? cuts : -1;
