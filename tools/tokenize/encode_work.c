@@ -122,7 +122,9 @@ static int parse_line(struct encoding *e, struct json_line *record, struct batch
     }
     if (document.domain)
         code = name_domain(b, item, document.domain);
-    if (code == OK && document.size > item->size) { // with what joins several fields
+    if (code != OK)
+        return code;
+    if (document.size > item->size) { // with what joins several fields
         item->begin = b->text.size;
         code = buffer_append(&b->text, document.text, document.size);
     } else if (document.size > 0) {
