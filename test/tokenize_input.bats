@@ -108,6 +108,34 @@ domains() {
 END
 }
 
+@test "tokenize: JSON lines may have numbers of any size, which nobody asked for" {
+    local numbers='18446744073709551615 -9223372036854775809 1e999 -0.5E+4000 1e-999'
+    numbers+=" $(printf '9%.0s' {1..400}) 0.$(printf '3%.0s' {1..400})e5"
+    for number in $numbers; do
+        # the second is no plain line, for its name; the third is one in pieces
+        printf '{"hash": %s, "text": "one", "all": [%s,{"n":%s}]}\n' $number $number $number
+        printf '{"\\u0068ash": %s , "text": "a %s", "all": [%s,{"n":%s}]}\n' $number $number $number $number
+    done >numbers.jsonl
+    { printf '{"text": "%s", "hash": %s}\n' "$(head -c 3000000 /dev/zero | tr '\0' x)" 18446744073709551615; } >long.jsonl
+    back numbers.jsonl | assert_same - <(for number in $numbers; do printf 'one|a %s|' $number; done)
+    assert_equal "$(back long.jsonl | wc -c)" 3000001
+    while IFS='~' read -r bad cause; do
+        printf '{"text": "fine"}\n%s\n' "$bad" >bad.jsonl
+        run tokenize -t "$tokenizer" --length 8 bad.jsonl -o out.tok
+        assert_exit 3
+        assert_line "tokenize: bad.jsonl: line 2: $cause"
+        assert_absent out.tok
+    done <<'END'
+{"text": 18446744073709551615}~key 'text': not a string
+{"text": "x", "n": 018446744073709551615}~invalid token near '0'
+{"text": "x", "n": 1e}~
+{"text": "x", "n": 18446744073709551615.}~
+{"text": "x", "n": [1e999, +1]}~invalid token near '+'
+{"text": "x", "n": 1e999, "m": NaN}~invalid token near 'NaN'
+{"text": "x", "n": 1e999x}~
+END
+}
+
 @test "tokenize: a line of JSON of more than a megabyte says what a short one says" {
     local i lines='{meta: {source: "w\u00e9b", text: 1}, n: [1, {text: 2}, -3.5e-7], title: ("T\"\\\n" * 99), text: .}
         {title: "x", text: ., meta: {source: ("long" * 9)}, "meta.source": "y"}
@@ -155,7 +183,9 @@ END
 {"text": "~", "d": "e",}~byte 
 {"text": "~", "d": "e", "d": "f"}~byte 
 {"text": "~", "d": "e", "z": [1, 2.]}~byte 
-{"text": "~", "d": "e", "z": 99999999999999999999}~byte 
+{"text": "~", "d": "e", "z": 1e+}~byte 
+{"text": "~", "d": "e", "z": 099999999999999999999}~byte 
+{"text": "~", "d": 99999999999999999999}~key 'd': not a string
 {"text": "~", "d": "e", "z": nul}~byte 
 {"text": "~\\ud800", "d": "e"}~byte 
 {"text": "~\\q", "d": "e"}~byte 

@@ -119,12 +119,26 @@ static int find_string(const struct json_line *r, const struct json_field *field
     return error_set(ERROR_INPUT, "key '%s': %s", field->name, *string ? "not a string" : "missing");
 }
 
+// Nearly no line has a number that jansson refuses, so that it is asked again only after an error.
+static int parse_line(struct json_line *r, const uint8_t *line, size_t size) {
+    int code = json_parse(&r->json, (const char *)line, size);
+    if (code != ERROR_INPUT)
+        return code;
+    int copied = buffer_append(&r->text, line, size);
+    if (copied != OK)
+        return copied;
+    if (json_shrink_numbers(r->text.data, size))
+        code = json_parse(&r->json, (const char *)r->text.data, size);
+    buffer_clear(&r->text);
+    return code;
+}
+
 static int parse_any(struct json_line *r, const struct json_fields *o, const uint8_t *line, size_t size,
                      struct document *document) {
     static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
     if (size >= sizeof mark && memcmp(line, mark, sizeof mark) == 0)
         return error_set(ERROR_INPUT, "a byte order mark stands before the JSON; take it off");
-    int code = json_parse(&r->json, (const char *)line, size);
+    int code = parse_line(r, line, size);
     if (code == OK && !json_is_object(r->json))
         code = error_set(ERROR_INPUT, "not a JSON object");
     bool before = false;

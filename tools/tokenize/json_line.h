@@ -1,7 +1,8 @@
 // Lines of JSON: the text and the domain of one line of JSON.
 //
-// A line must be one JSON object, as jansson has it: valid UTF-8, no name twice. What is plain, which nearly every
-// line is, goes through json_scan(); jansson decides about the others.
+// A line must be one JSON object, as jansson has it: valid UTF-8, no name twice. But numbers may be of any size:
+// only strings are asked for. What is plain, which nearly every line is, goes through json_scan(); jansson decides
+// about the others.
 #ifndef TACIT_TOKENIZE_JSON_LINE_H
 #define TACIT_TOKENIZE_JSON_LINE_H
 

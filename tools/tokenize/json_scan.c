@@ -7,8 +7,8 @@
 #include <string.h>
 
 // Less than jansson takes: what has more goes there.
-enum { DEPTH_MOST = 16, NAMES_MOST = 64, DIGITS_MOST = 17, EXPONENT_DIGITS = 2 };
-enum { ESCAPE_MOST = 12 }; // bytes
+enum { DEPTH_MOST = 16, NAMES_MOST = 64 };
+enum { ESCAPE_MOST = 12, NUMBER_FITS = 18 }; // bytes; of a number without an exponent that jansson takes
 
 struct name {
     const uint8_t *begin;
@@ -182,28 +182,66 @@ static size_t skip_digits(struct scan *s) {
     return (size_t)(s->at - begin);
 }
 
-// Numbers that fit in jansson's integers and doubles whatever they are.
+// A number as JSON's grammar has it, of any size: its value is nothing to us.
 static bool scan_number(struct scan *s) {
     if (*s->at == '-')
         s->at++;
     bool zero = s->at < s->end && *s->at == '0';
     size_t digits = skip_digits(s);
-    if (digits == 0 || digits > DIGITS_MOST || (zero && digits > 1))
+    if (digits == 0 || (zero && digits > 1))
         return false;
     if (s->at < s->end && *s->at == '.') {
         s->at++;
-        digits = skip_digits(s);
-        if (digits == 0 || digits > 10 * DIGITS_MOST)
+        if (skip_digits(s) == 0)
             return false;
     }
     if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
         s->at++;
         if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
             s->at++;
-        digits = skip_digits(s);
-        return digits > 0 && digits <= EXPONENT_DIGITS;
+        return skip_digits(s) > 0;
     }
     return true;
+}
+
+static bool is_scalar_byte(uint8_t c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '-' ||
+           c == '.';
+}
+
+size_t json_scan_token(const uint8_t *text, size_t size) {
+    size_t n = 0;
+    while (n < size && is_scalar_byte(text[n]))
+        n++;
+    return n;
+}
+
+// Whether these bytes are a number, and one that may be too much for jansson.
+static bool is_great(uint8_t *text, size_t size) {
+    struct scan s = {.at = text, .end = text + size};
+    bool small = size <= NUMBER_FITS && !memchr(text, 'e', size) && !memchr(text, 'E', size);
+    return !small && scan_number(&s) && s.at == s.end;
+}
+
+bool json_shrink_numbers(uint8_t *text, size_t size) {
+    struct scan s = {.at = text, .end = text + size};
+    struct json_member string = {0};
+    bool any = false;
+    for (uint8_t *p = text; p < s.end; p = text + (s.at - text)) {
+        size_t n = json_scan_token(p, (size_t)(s.end - p));
+        if (*p == '"') {
+            if (!scan_string(&s, &string))
+                break;
+            continue;
+        }
+        s.at += n > 0 ? n : 1;
+        if (n > 0 && is_great(p, n)) {
+            memset(p, ' ', n);
+            *p = '0';
+            any = true;
+        }
+    }
+    return any;
 }
 
 static bool scan_word(struct scan *s, const char *word) {

@@ -1,7 +1,6 @@
 #include "tokenize/long_line.h"
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "stream/stream.h"
 #include "tokenize/json_scan.h"
 #include "tokenize/spool.h"
@@ -239,15 +238,9 @@ static bool wants_value(const struct long_line *l) {
     return l->expect == VALUE || l->expect == VALUE_OR_END;
 }
 
-static bool is_scalar_byte(uint8_t c) {
-    return isalnum(c) || c == '+' || c == '-' || c == '.';
-}
-
-// A number, true, false or null: what the other reader takes.
+// A number, true, false or null.
 static int add_scalar(struct long_line *l, const uint8_t *bytes, size_t size, bool last, size_t *used) {
-    size_t n = 0;
-    while (n < size && n <= SCALAR_MOST && is_scalar_byte(bytes[n]))
-        n++;
+    size_t n = json_scan_token(bytes, size <= SCALAR_MOST ? size : SCALAR_MOST + 1);
     if (n > SCALAR_MOST)
         return malformed(l, "a number of more than 65536 characters");
     if (n == size && !last)
@@ -255,16 +248,8 @@ static int add_scalar(struct long_line *l, const uint8_t *bytes, size_t size, bo
     if (n == 0 || l->depth == 0 || !wants_value(l))
         return malformed(l, l->depth == 0 && l->expect == VALUE ? "not a JSON object" : "unexpected");
     *used = n;
-    if (!json_scan_scalar(bytes, n)) {
-        json_t *value = NULL;
-        buffer_clear(&l->text);
-        int code = buffer_append_format(&l->text, "[%.*s]", (int)n, (const char *)bytes);
-        if (code == OK)
-            code = json_parse(&value, (const char *)l->text.data, l->text.size);
-        json_decref(value);
-        if (code != OK)
-            return code == ERROR_INPUT ? malformed(l, "not a number, true, false or null") : code;
-    }
+    if (!json_scan_scalar(bytes, n))
+        return malformed(l, "not a number, true, false or null");
     take_value(l, n == 4 && memcmp(bytes, "null", n) == 0 ? IS_NULL : IS_OTHER);
     end_value(l);
     return OK;
