@@ -110,11 +110,32 @@ END
     assert_line "1 documents were left out for their text was there before"
 }
 
+@test "filter: a domain that no document has is told" {
+    mkdir -p t/code t/prose
+    echo "the river" >t/code/a
+    awk 'BEGIN { for (i = 0; i < 300000; i++) printf "%s ", i }' >t/prose/long
+    for job in '--length 64 -o out.tok' --stats; do
+        run_separate tokenize -t "$tokenizer" --domain-from dir $job --filter repeats:Code --filter code-frequency:prose t
+        assert_exit 0
+        [[ $errors == *"tokenize: --filter repeats:Code: no document is of this domain"* ]]
+        [[ $errors != *"--filter code-frequency"* ]]
+        run_separate tokenize -t "$tokenizer" --domain-from dir $job --filter repeats:code --filter code-frequency:text t
+        [[ $errors != *"--filter repeats"* ]]
+        [[ $errors == *"tokenize: --filter code-frequency:text: no document is of this domain"* ]]
+    done
+    # Dropped documents are of a domain, too.
+    run_separate tokenize -t "$tokenizer" --domain-from dir --length 8 --filter code-frequency:code -o out.tok t/code
+    [[ $errors == *"1 documents were left out by the filter code-frequency"* && $errors != *"--filter"* ]]
+}
+
 @test "filter: wrong names exit 2" {
     run tokenize -t "$tokenizer" --length 8 --filter nonsense -o out.tok
     assert_exit 2
     assert_line "--filter 'nonsense': not repeats or code-frequency"
     run tokenize -t "$tokenizer" --length 8 --filter repeats --filter repeats:x -o out.tok
     assert_exit 2
+    run tokenize -t "$tokenizer" --length 8 --filter repeats: -o out.tok
+    assert_exit 2
+    assert_line "tokenize: --filter 'repeats:': domain name of 0 bytes"
     assert_absent out.tok
 }

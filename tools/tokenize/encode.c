@@ -91,18 +91,27 @@ static int run(struct encoding *e, struct threads *threads) {
     return code;
 }
 
+// A domain that no document had is likely to be misspelt.
+static void report_unmet(const struct document_filter *filter, bool met) {
+    if (filter->domain && !met)
+        tool_notice("--filter %s: no document is of this domain", filter->given);
+}
+
 static void report_dropped(const struct encoding *e) {
     static const char *const causes[VERDICTS] = {
         [DUPLICATE] = "documents were left out for their text was there before",
         [FREQUENT] = "documents were left out by the filter code-frequency",
         [REPEATED] = "documents were left out by the filter repeats"};
-    const bool wanted[VERDICTS] = {
-        [DUPLICATE] = e->job->no_duplicates, [FREQUENT] = e->job->frequency.on, [REPEATED] = e->job->repeats.on};
+    const bool wanted[VERDICTS] = {[DUPLICATE] = e->job->no_duplicates,
+                                   [FREQUENT] = e->job->frequency.given,
+                                   [REPEATED] = e->job->repeats.given};
     if (e->totals.empty > 0)
         tool_notice("%" PRIu64 " empty documents were left out", e->totals.empty);
     for (int v = 0; v < VERDICTS; v++)
         if (wanted[v])
             tool_notice("%" PRIu64 " %s", e->dropped[v], causes[v]);
+    report_unmet(&e->job->frequency, e->frequency_met);
+    report_unmet(&e->job->repeats, e->repeats_met);
 }
 
 static void report(const struct encoding *e) {

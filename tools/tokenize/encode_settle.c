@@ -42,6 +42,8 @@ static int find_duplicate(struct encoding *e, const struct digest *digest, enum 
 
 static int count_document(struct encoding *e, int part, const char *domain, enum verdict verdict, uint64_t bytes) {
     e->dropped[verdict]++;
+    e->repeats_met = e->repeats_met || filter_applies(&e->job->repeats, domain);
+    e->frequency_met = e->frequency_met || filter_applies(&e->job->frequency, domain);
     if (verdict != KEPT)
         return OK;
     e->documents[part]++;

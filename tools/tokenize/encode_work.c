@@ -16,7 +16,7 @@ const char *encoding_domain(const struct encoding *e, const struct batch *b, con
 }
 
 bool filter_applies(const struct document_filter *filter, const char *domain) {
-    return filter->on && (!filter->domain || strcmp(filter->domain, domain) == 0);
+    return filter->given && (!filter->domain || strcmp(filter->domain, domain) == 0);
 }
 
 static int name_domain(struct batch *b, struct item *item, const char *domain) {

@@ -72,6 +72,7 @@ struct encoding {
     uint64_t *documents; // by part
     struct text_totals totals;
     uint64_t dropped[VERDICTS];
+    bool repeats_met, frequency_met; // a document that the filter looks at
     struct held held;
     struct encoder *in_order; // of pieces, where the vocabulary needs their order; made for the first
     struct digest_set seen;

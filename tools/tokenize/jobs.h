@@ -44,7 +44,7 @@ struct learn_job {
 int learn_vocabulary(const struct learn_job *job);
 
 struct document_filter {
-    bool on;
+    const char *given;  // as typed; NULL: it was not
     const char *domain; // of the documents that it looks at; NULL: all
 };
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/tool.h"
+#include "stream/stream.h"
 #include "tokenize/jobs.h"
 #include "tokenize/settings.h"
 
@@ -92,9 +93,11 @@ static int add_filter(struct encode_job *job, const char *text) {
                                                                                                : NULL;
     if (!filter)
         return error_set(ERROR_USAGE, "--filter '%s': not repeats or code-frequency", text);
-    if (filter->on)
+    if (filter->given)
         return error_set(ERROR_USAGE, "--filter %.*s: given twice", (int)size, text);
-    *filter = (struct document_filter){true, colon ? colon + 1 : NULL};
+    *filter = (struct document_filter){text, colon ? colon + 1 : NULL};
+    if (colon && stream_check_domain(ERROR_USAGE, filter->domain, strlen(filter->domain)) != OK)
+        return error_prefix(ERROR_USAGE, "--filter '%s'", text);
     return OK;
 }
 
