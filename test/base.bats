@@ -270,7 +270,7 @@ tool() {
         run env -i "$(command -v perl)" -e '
             my ($signal, $tool) = @ARGV;
             my $pid = open(my $from, "-|") // die;
-            if (!$pid) { $SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec $tool, "--mode", "wait", "in", "-o", "out" }
+            if (!$pid) { $SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec $tool, "--mode", "wait", "in", "-o", "out" or die }
             <$from>;
             print join(" ", glob("out*")), "\n";
             kill $signal, $pid;
