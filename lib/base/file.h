@@ -32,6 +32,7 @@ int output_commit(struct output *out);
 int output_commit_all(struct output **outs, int count); // all or none; frees them either way
 void output_abort(struct output *out);                  // remove what was written; frees out; NULL is allowed
 const char *output_name(const struct output *out);      // the path, or "standard output"
+bool path_is_unfinished(const char *path); // by its name: one that this process has under construction
 
 // Write size bytes to path atomically, as above.
 int file_write(const char *path, const void *data, size_t size);

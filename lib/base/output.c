@@ -120,17 +120,30 @@ static int descriptor_of(const char *path) {
     return -1;
 }
 
-// ---- what a killed writer left ----
+// ---- names ----
 
-// Whether `name` is `base`.tmp.<pid>.<n>.
-static bool is_temporary(const char *name, const char *base) {
-    size_t n = strlen(base);
-    if (strncmp(name, base, n) != 0)
-        return false;
-    unsigned long pid, serial;
-    int end = 0;
-    return sscanf(name + n, ".tmp.%lu.%lu%n", &pid, &serial, &end) == 2 && end > 0 && !name[n + (size_t)end];
+static char *name_temporary(const char *target) {
+    static atomic_uint serial;
+    return string_format("%s.tmp.%ld.%u", target, (long)getpid(), atomic_fetch_add(&serial, 1));
 }
+
+// How much of such a name is the target's, and which process gave it; 0: it is none.
+static size_t target_size(const char *temporary, long *pid) {
+    const char *mark = NULL;
+    for (const char *p = temporary; (p = strstr(p, ".tmp.")); p++)
+        mark = p;
+    unsigned serial;
+    int end = 0;
+    bool whole = mark && sscanf(mark, ".tmp.%ld.%u%n", pid, &serial, &end) == 2 && end > 0 && !mark[end];
+    return whole ? (size_t)(mark - temporary) : 0;
+}
+
+bool path_is_unfinished(const char *path) {
+    long pid;
+    return target_size(path, &pid) > 0 && pid == (long)getpid();
+}
+
+// ---- what a killed writer left ----
 
 // Its writer holds a lock on it for as long as it lives, wherever it runs.
 static void remove_leftover(const char *path) {
@@ -153,7 +166,8 @@ int output_clear_leftovers(const char *target) {
     DIR *directory = system_opendir(folder);
     int code = OK;
     for (struct dirent *entry; code == OK && directory && (entry = system_readdir(directory));) {
-        if (!is_temporary(entry->d_name, base))
+        long pid;
+        if (target_size(entry->d_name, &pid) != strlen(base) || strncmp(entry->d_name, base, strlen(base)) != 0)
             continue;
         char *path = path_join(folder, entry->d_name);
         code = path ? OK : ERROR_SYSTEM;
@@ -180,7 +194,6 @@ static bool lock_temporary(int fd) {
 // ---- a file under construction ----
 
 static int open_temporary(struct output *out) {
-    static atomic_uint serial;
     char *real = system_realpath(out->path); // a symbolic link stays, the file that it names is replaced
     if (!real && errno == ENOMEM)
         return error_set_errno(ERROR_SYSTEM, "%s: cannot create", out->path);
@@ -190,7 +203,7 @@ static int open_temporary(struct output *out) {
         return code;
     for (int try = 0; try < NAME_TRIES; try++) {
         free(out->temporary);
-        out->temporary = string_format("%s.tmp.%ld.%u", out->target, (long)getpid(), atomic_fetch_add(&serial, 1));
+        out->temporary = name_temporary(out->target);
         if (!out->temporary)
             return ERROR_SYSTEM;
         out->fd = path_open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

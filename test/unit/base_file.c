@@ -73,6 +73,34 @@ static void write_and_replace(void) {
     umask(022);
 }
 
+static int count_unfinished(const char *folder) {
+    int n = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += path_is_unfinished(e->d_name);
+    if (d)
+        closedir(d);
+    return n;
+}
+
+static void know_unfinished(void) {
+    struct output *out, *other;
+    CHECK_OK(output_open(&out, "out.tmp.1.2", false)); // a name like another's
+    CHECK_OK(output_open(&other, "out", false));
+    CHECK_EQUAL_INT(count_unfinished("."), 2);
+    CHECK_OK(output_commit(out));
+    output_abort(other);
+    CHECK_EQUAL_INT(count_unfinished("."), 0);
+    CHECK(unlink("out.tmp.1.2") == 0);
+    static const char *const others[] = {"%ld",           "a.tmp.%ld",  "a.tmp.%ld.",   "a.tmp.%ld.1x",
+                                         "a.tmp.%ld.1/b", ".tmp.%ld.1", "a.tmp.1%ld.1", "a.temp.%ld.1"};
+    char path[64];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        snprintf(path, sizeof path, others[i], (long)getpid());
+        CHECK(!path_is_unfinished(path));
+    }
+}
+
 static void write_in_all_sizes(void) {
     static uint8_t data[3 << 20], back[3 << 20];
     for (size_t i = 0; i < sizeof data; i++)
@@ -236,6 +264,7 @@ int main(void) {
         return 1;
     umask(022);
     write_and_replace();
+    know_unfinished();
     write_in_all_sizes();
     fail_as_told();
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};

@@ -8,21 +8,11 @@
 #include <errno.h>
 #include <fts.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-// An output of this process that is under construction (base/file.h): read as text, it would grow by being read.
-static bool is_unfinished(const char *path) {
-    char mark[32];
-    const char *slash = strrchr(path, '/');
-    snprintf(mark, sizeof mark, ".tmp.%ld.", (long)getpid());
-    return strstr(slash ? slash : path, mark) != NULL;
-}
 
 static int add(struct text_sources *s, const char *path, uint64_t size) {
-    if (path && is_unfinished(path))
+    if (path && path_is_unfinished(path)) // an output of ours would grow by being read
         return OK;
     if ((s->count & (s->count - 1)) == 0) { // full at every power of two
         int code = memory_resize(&s->items, s->count > 0 ? 2 * (size_t)s->count : 1, sizeof *s->items);
