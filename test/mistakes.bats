@@ -71,9 +71,9 @@ mistake() {
     mistake 2 "tokenize --import-tokens u16 -t vocab.json text -o x" "tokenize: give --length S, the tokens in a sequence, or --ragged"
     mistake 3 "tokenize --import-tokens u16 -t vocab.json --length 32 text/de -o x" "tokenize: text/de: token 0 at byte 0: ... is not below the vocabulary's size, 300"
     mistake 2 "tokenize --stats a.tok" "tokenize: no vocabulary: give -t tokenizer.json"
-    mistake 3 "tokenize --stats -t vocab.json b.tok" "tokenize: b.tok: made with another vocabulary than -t"
+    mistake 3 "tokenize --stats -t vocab.json b.tok" "tokenize: b.tok: vocabulary ..., but that of vocab.json is ...; give the vocabulary that made it"
     mistake 2 "view --text a.tok" "view: --text: give the vocabulary that made the tokens with -t"
-    mistake 3 "view --text -t other.json a.tok" "view: a.tok: made with another vocabulary than other.json"
+    mistake 3 "view --text -t other.json a.tok" "view: a.tok: vocabulary ..., but that of other.json is ...; give the vocabulary that made it"
     mistake 3 "view --text -t vocab.json a.scr" "view: a.scr: holds scores, not tokens, so it has no text"
     mistake 2 "tokenize -t vocab.json --decode --stats a.tok" "tokenize: --learn, --decode, --stats and --import-tokens are jobs of their own"
     mistake 2 "tokenize -t vocab.json --length 32 --null text -o x" "tokenize: --null: only with --files-from"
@@ -144,8 +144,8 @@ mistake() {
 @test "mistakes: two vocabularies" {
     mistake 3 "route -m m b.tok -o x" "route: b.tok: vocabulary ..., but that of m is ...; tokenize with its tokenizer.json"
     mistake 3 "train --continue m -o x b.tok" "train: b.tok: vocabulary ..., but that of m is ...; tokenize with its tokenizer.json"
-    mistake 3 "shard --join a.tok b.tok -o x" "shard: a.tok and b.tok: vocabularies differ: ...; use one tokenizer.json for both"
-    mistake 3 "tokenize -t other.json --decode a.tok -o x" "tokenize: a.tok: made with vocabulary ...; give the vocabulary that made it"
+    mistake 3 "shard --join a.tok b.tok -o x" "shard: a.tok: vocabulary ..., but that of b.tok is ...; use one tokenizer.json for both"
+    mistake 3 "tokenize -t other.json --decode a.tok -o x" "tokenize: a.tok: vocabulary ..., but that of other.json is ...; give the vocabulary that made it"
 }
 
 @test "mistakes: a terminal where a stream goes, in or out" {

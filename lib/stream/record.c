@@ -148,15 +148,23 @@ int record_match(const struct stream *a, const struct record *ra, const struct s
     return OK;
 }
 
+int stream_match_vocabularies(const char *name, const struct digest *vocab, const char *other_name,
+                              const struct digest *other, const char *advice) {
+    char text[33], other_text[33];
+    if (!digest_known(vocab) || !digest_known(other) || digest_equal(vocab, other))
+        return OK;
+    digest_format(vocab, text);
+    digest_format(other, other_text);
+    return error_set(ERROR_INPUT, "%s: vocabulary %s, but that of %s is %s; %s", name, text, other_name,
+                     other_text, advice);
+}
+
 int stream_match(const struct stream *a, const struct stream *b) {
     const struct stream_header *ha = stream_header(a), *hb = stream_header(b);
-    if (digest_known(&ha->vocab) && digest_known(&hb->vocab) && !digest_equal(&ha->vocab, &hb->vocab)) {
-        char ta[33], tb[33];
-        digest_format(&ha->vocab, ta);
-        digest_format(&hb->vocab, tb);
-        return error_set(ERROR_INPUT, "%s and %s: vocabularies differ: %s and %s; use one tokenizer.json for both",
-                         stream_name(a), stream_name(b), ta, tb);
-    }
+    int code = stream_match_vocabularies(stream_name(a), &ha->vocab, stream_name(b), &hb->vocab,
+                                         "use one tokenizer.json for both");
+    if (code != OK)
+        return code;
     if (ha->vocab_size != hb->vocab_size && ha->vocab_size && hb->vocab_size)
         return error_set(ERROR_INPUT, "%s and %s: vocabulary sizes differ: %u and %u", stream_name(a),
                          stream_name(b), ha->vocab_size, hb->vocab_size);

@@ -151,6 +151,10 @@ int record_match(const struct stream *a, const struct record *ra, const struct s
                  uint64_t ordinal);
 // Whether two streams may meet: same vocabulary (where both know it); ERROR_INPUT naming both otherwise.
 int stream_match(const struct stream *a, const struct stream *b);
+// The same of any two things by their names and their vocabularies' digests, a stream and a checkpoint say;
+// `advice` ends the message.
+int stream_match_vocabularies(const char *name, const struct digest *vocab, const char *other_name,
+                              const struct digest *other, const char *advice);
 // Whether their ids count the same corpus, as far as both ends are known (a pipe's after stream_finish);
 // ERROR_INPUT naming both otherwise.
 int stream_match_corpus(const struct stream *a, const struct stream *b);

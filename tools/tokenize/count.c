@@ -48,7 +48,8 @@ static int count_sequence(const struct vocabulary *v, const struct stream *s, co
     return counts_add(counts, stream_domain(s, r->domain), documents, bytes, r->count);
 }
 
-static int count_stream(const struct vocabulary *v, const char *path, struct counts *counts) {
+static int count_stream(const struct vocabulary *v, const char *vocabulary_path, const char *path,
+                        struct counts *counts) {
     struct stream *s;
     struct record r;
     struct buffer ids = {0};
@@ -56,9 +57,9 @@ static int count_stream(const struct vocabulary *v, const char *path, struct cou
     int code = stream_open(&s, path, 1u << STREAM_TOKENS);
     if (code != OK)
         return code;
-    struct digest ours = vocabulary_digest(v), theirs = stream_header(s)->vocab;
-    if (digest_known(&theirs) && !digest_equal(&theirs, &ours))
-        code = error_set(ERROR_INPUT, "%s: made with another vocabulary than -t", stream_name(s));
+    struct digest ours = vocabulary_digest(v);
+    code = stream_match_vocabularies(stream_name(s), &stream_header(s)->vocab, vocabulary_path, &ours,
+                                     "give the vocabulary that made it");
     while (code == OK && (code = stream_next(s, &r, &got)) == OK && got)
         code = count_sequence(v, s, &r, &ids, counts);
     if (code == OK)
@@ -92,7 +93,7 @@ int count_tokens(const struct encode_job *job) {
         struct vocabulary *v;
         code = vocabulary_load_with(&v, job->vocabulary.path, &job->vocabulary.options);
         for (int i = 0; i < count && code == OK; i++)
-            code = count_stream(v, paths[i], &counts);
+            code = count_stream(v, job->vocabulary.path, paths[i], &counts);
         vocabulary_free(v);
     }
     if (code == OK)

@@ -16,18 +16,6 @@ struct decoding {
     struct buffer inside; // bool by domain: no
 };
 
-static int check_vocabulary(const struct decoding *d, const struct stream *s) {
-    const struct stream_header *h = stream_header(s);
-    struct digest ours = vocabulary_digest(d->vocabulary);
-    char theirs_text[33], ours_text[33];
-    if (!digest_known(&h->vocab) || digest_equal(&h->vocab, &ours))
-        return OK;
-    digest_format(&h->vocab, theirs_text);
-    digest_format(&ours, ours_text);
-    return error_set(ERROR_INPUT, "%s: made with vocabulary %s, %s is %s; give the vocabulary that made it",
-                     stream_name(s), theirs_text, d->job->vocabulary.path, ours_text);
-}
-
 static int find_inside(struct decoding *d, uint16_t domain, bool **inside) {
     static const bool zero = false;
     int code = OK;
@@ -89,7 +77,9 @@ static int decode_stream(struct decoding *d, const char *path) {
     int code = stream_open(&s, path, 1u << STREAM_TOKENS);
     if (code != OK)
         return code;
-    code = check_vocabulary(d, s);
+    struct digest ours = vocabulary_digest(d->vocabulary);
+    code = stream_match_vocabularies(stream_name(s), &stream_header(s)->vocab, d->job->vocabulary.path, &ours,
+                                     "give the vocabulary that made it");
     while (code == OK && (code = stream_next(s, &r, &got)) == OK && got)
         code = write_sequence(d, s, &r);
     if (code == OK)

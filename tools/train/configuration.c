@@ -64,17 +64,11 @@ int training_inherit(struct training *t) {
 static int check_ancestor_vocabulary(struct training *t, const char *ancestor, const char *name) {
     struct digest theirs = {{0}};
     int code = checkpoint_vocab(ancestor, &theirs);
-    if (code != OK || !digest_known(&theirs))
-        return code;
-    if (digest_known(&t->vocab) && !digest_equal(&t->vocab, &theirs)) {
-        char mine[33], other[33];
-        digest_format(&t->vocab, mine);
-        digest_format(&theirs, other);
-        return error_set(ERROR_INPUT, "%s: vocabulary %s, but that of %s is %s; tokenize with its tokenizer.json",
-                         name, mine, ancestor, other);
-    }
-    t->vocab = theirs;
-    return OK;
+    if (code == OK)
+        code = stream_match_vocabularies(name, &t->vocab, ancestor, &theirs, "tokenize with its tokenizer.json");
+    if (code == OK && digest_known(&theirs))
+        t->vocab = theirs;
+    return code;
 }
 
 static int check_vocabulary(struct training *t) {
@@ -170,9 +164,9 @@ static int read_tokenizer(struct training *t) {
     code = vocabulary_load_with(&v, path, &(struct vocabulary_options){.pattern = t->options->pattern});
     if (code == OK) {
         struct digest theirs = vocabulary_digest(v);
-        if (digest_known(&t->vocab) && !digest_equal(&t->vocab, &theirs))
-            code = error_set(ERROR_INPUT, "%s: not the vocabulary that the tokens were made with", path);
-        else if ((code = vocabulary_json(v, &t->tokenizer)) != OK)
+        code = stream_match_vocabularies(path, &theirs, "the tokens", &t->vocab,
+                                         "give the vocabulary that made them");
+        if (code == OK && (code = vocabulary_json(v, &t->tokenizer)) != OK)
             error_prefix(code, "%s", path);
     }
     vocabulary_free(v);

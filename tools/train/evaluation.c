@@ -25,13 +25,10 @@ static int check_stream(const struct training *t, const struct share *share) {
     if (h->vocab_size > (uint32_t)t->config.vocab)
         return error_set(ERROR_INPUT, "%s: vocabulary of %" PRIu32 " tokens, but the model's has %d",
                          stream_name(s), h->vocab_size, t->config.vocab);
-    if (digest_known(&h->vocab) && digest_known(&t->vocab) && !digest_equal(&h->vocab, &t->vocab)) {
-        char theirs[33], ours[33];
-        digest_format(&h->vocab, theirs);
-        digest_format(&t->vocab, ours);
-        return error_set(ERROR_INPUT, "%s: vocabulary %s, but the training data's is %s", stream_name(s), theirs,
-                         ours);
-    }
+    int code = stream_match_vocabularies(stream_name(s), &h->vocab, "the training data", &t->vocab,
+                                         "use one tokenizer.json for both");
+    if (code != OK)
+        return code;
     if (!stream_seekable(s))
         return error_set(ERROR_USAGE, "--eval: %s is read again and again, so it must be a file", stream_name(s));
     return OK;

@@ -142,9 +142,8 @@ static int check_text(const struct stream *s) {
     if (h->kind != STREAM_TOKENS)
         return error_set(ERROR_INPUT, "%s: holds %s, not tokens, so it has no text", stream_name(s),
                          stream_kind_name(h->kind));
-    if (digest_known(&h->vocab) && !digest_equal(&h->vocab, &ours))
-        return error_set(ERROR_INPUT, "%s: made with another vocabulary than %s", stream_name(s), vocabulary_path);
-    return OK;
+    return stream_match_vocabularies(stream_name(s), &h->vocab, vocabulary_path, &ours,
+                                     "give the vocabulary that made it");
 }
 
 static int print_file(struct output *out, struct buffer *text, struct buffer *names, const char *path) {
