@@ -50,7 +50,7 @@ suffer() {
 @test "faults: nothing beside the layer calls the system" {
     local calls='malloc calloc realloc aligned_alloc posix_memalign strdup strndup vasprintf asprintf realpath mmap mmap64
         open open64 openat openat64 creat fopen fopen64 fdopen read pread pread64 readv write pwrite pwrite64 writev close
-        splice fsync fdatasync sync_file_range ftruncate ftruncate64 rename renameat renameat2 unlink unlinkat remove mkdir rmdir stat stat64 fstat
+        pipe pipe2 tee splice fsync fdatasync sync_file_range ftruncate ftruncate64 rename renameat renameat2 unlink unlinkat remove mkdir rmdir stat stat64 fstat
         fstat64 lstat lstat64 access mkstemp mkostemp mkostemp64 flock opendir readdir readdir64 scandir utimensat nftw
         nftw64 clock_gettime time gettimeofday'
     run_pipe "nm -A --undefined-only $build/libtacit.a $build/libtools.a $build/tools/*/main.o | grep -vE ':system[.]o:' |
@@ -80,6 +80,7 @@ tokenizer() { echo "tokenize -q -t $golden/tokenizer/tokenizer.json"; }
         --filter repeats --filter code-frequency:28 "$data/lines.jsonl" "$data/text/b" -o out
     suffer tokenize-stats $(tokenizer) --threads 2 --stats --domain-from dir "$data/text" -o out
     suffer tokenize-stats $(tokenizer) --stats "$data/text.tok" -o out
+    FAULTS_INPUT=$data/text.tok suffer tokenize-stats-pipe $(tokenizer) --stats -o out
 }
 
 @test "faults: tokenize imports tokens" {

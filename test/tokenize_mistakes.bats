@@ -213,14 +213,30 @@ END
     done
 }
 
-@test "stats: a stream on standard input is counted where it is a file; streams and text are not mixed" {
+@test "stats: a stream is known on standard input and in a pipe; streams and text are not mixed" {
     printf 'the river' >text
     tokenize -q -t "$tokenizer" --length 8 text -o a.tok
     tokenize -q -t "$tokenizer" --stats a.tok >expected
     tokenize -q -t "$tokenizer" --stats <a.tok | assert_same - expected
     tokenize -q -t "$tokenizer" --stats - <a.tok | assert_same - expected
     refused 3 "a.tok is a token stream and text is none; --stats counts streams or text" --stats text a.tok
-    run_separate tokenize -t "$tokenizer" --stats < <(cat a.tok) # a pipe cannot be looked into
-    assert_line "default"
-    assert_equal "$errors" "tokenize: standard input: is a stream and taken as text; --decode gives the text of tokens"
+    refused 3 "standard input is a token stream and text is none; --stats counts" --stats text - <a.tok
+    tokenize -t "$tokenizer" --stats < <(cat a.tok) | assert_same - expected
+    tokenize -t "$tokenizer" --stats <(cat a.tok) | assert_same - expected
+    tokenize -t "$tokenizer" --stats < <(head -c 3 a.tok; sleep 0.2; tail -c +4 a.tok) | assert_same - expected
+    # Text is text, however short and slow.
+    for text in '' r ri 'the river' $'\x8eTC'; do
+        printf %s "$text" >text
+        tokenize -t "$tokenizer" --stats text >expected
+        tokenize -t "$tokenizer" --stats <text | assert_same - expected
+        cat text | tokenize -t "$tokenizer" --stats | assert_same - expected
+        { sleep 0.1; cat text; sleep 0.1; } | tokenize -t "$tokenizer" --stats | assert_same - expected
+        tokenize -t "$tokenizer" --stats <(cat text) | assert_same - expected
+    done
+    # A pipe with a name, which can be opened only once.
+    mkfifo named
+    seq -f 'the river %g' 20000 >text
+    tokenize -t "$tokenizer" --stats text >expected
+    cat text >named &
+    timeout 20 tokenize -t "$tokenizer" --stats named | assert_same - expected
 }

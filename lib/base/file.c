@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 enum {
     READ_CHUNK = 1 << 20,
     MOVE_PIECE = 64 << 10,
+    PEEK_AGAIN = 10,   // milliseconds
     OLD = 365 * 86400, // 1971: older than any file, and not the time 0 that archives write
 };
 
@@ -112,6 +114,40 @@ int input_read_at(int fd, uint64_t offset, void *data, size_t size, size_t *got)
             return error_set_errno(ERROR_SYSTEM, "read failed");
     }
     return OK;
+}
+
+// What is copied to another pipe stays in this one. Nothing tells when more than its first bytes are there, so it
+// is tried again until they are enough or no other process can write.
+static int peek_pipe(int fd, const int ends[2], void *data, size_t size, size_t *got) {
+    struct pollfd writers = {.fd = fd};
+    bool ended = false;
+    for (int wait = 0; *got < size && !ended; wait = PEEK_AGAIN) {
+        ended = poll(&writers, 1, wait) > 0; // POLLHUP is told unasked
+        ssize_t n = system_tee(fd, ends[1], size);
+        if (n < 0 && errno == EINVAL)
+            return OK;
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return error_set_errno(ERROR_SYSTEM, "read failed");
+        ended = ended && n >= 0;
+        int code = n > 0 ? input_read(ends[0], data, (size_t)n, got) : OK;
+        if (code != OK)
+            return code;
+    }
+    return OK;
+}
+
+int input_peek(int fd, void *data, size_t size, size_t *got) {
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    int ends[2];
+    *got = 0;
+    if (at >= 0)
+        return input_read_at(fd, (uint64_t)at, data, size, got);
+    if (system_pipe(ends) != 0)
+        return error_set_errno(ERROR_SYSTEM, "cannot make a pipe");
+    int code = peek_pipe(fd, ends, data, size, got);
+    system_close(ends[0]);
+    system_close(ends[1]);
+    return code;
 }
 
 static int read_whole(int fd, size_t limit, struct buffer *out) {

@@ -46,6 +46,9 @@ const char *input_name(const char *path); // path, or "standard input"; '' for n
 // Read up to size bytes, short only at the end of the input; *got says how many. EINTR is handled.
 int input_read(int fd, void *data, size_t size, size_t *got);
 int input_read_some(int fd, void *data, size_t size, size_t *got); // what is there; 0 bytes only at the end
+// The first bytes of what is still to come, which stay there; short only at the end. Of what is no file and no
+// pipe: none.
+int input_peek(int fd, void *data, size_t size, size_t *got);
 // Append what is there, up to size bytes, to a file: at its offset `to_offset`, without a copy in memory where
 // that can be; *got = 0 only at the end of the input. EINTR is handled.
 int input_move_some(int fd, int to, uint64_t to_offset, size_t size, size_t *got);

@@ -63,6 +63,14 @@ ssize_t system_pwrite(int fd, const void *data, size_t size, off_t offset) {
     return pwrite(fd, data, size, offset);
 }
 
+int system_pipe(int ends[2]) {
+    return pipe2(ends, O_CLOEXEC);
+}
+
+ssize_t system_tee(int from, int to, size_t size) {
+    return tee(from, to, size, 0);
+}
+
 ssize_t system_splice(int from, int to, off_t *offset, size_t size) {
     return splice(from, NULL, to, offset, size, 0);
 }

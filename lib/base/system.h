@@ -35,6 +35,8 @@ ssize_t system_read(int fd, void *data, size_t size);
 ssize_t system_pread(int fd, void *data, size_t size, off_t offset);
 ssize_t system_write(int fd, const void *data, size_t size);
 ssize_t system_pwrite(int fd, const void *data, size_t size, off_t offset);
+int system_pipe(int ends[2]);                                        // pipe2 with O_CLOEXEC
+ssize_t system_tee(int from, int to, size_t size);                   // tee() from a pipe into another
 ssize_t system_splice(int from, int to, off_t *offset, size_t size); // splice() from a pipe into a file
 int system_ftruncate(int fd, off_t size);
 int system_fsync(int fd);

@@ -115,6 +115,9 @@ function(ssize_t, system_write, (int fd, const void *data, size_t size), (fd, da
          fails(FAULT_WRITE, ENOSPC) || interrupts());
 function(ssize_t, system_pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, portion(size), at),
          -1, fails(FAULT_WRITE, ENOSPC) || interrupts());
+function(int, system_pipe, (int *ends), (ends), -1, fails(FAULT_OPEN, EMFILE));
+function(ssize_t, system_tee, (int from, int to, size_t size), (from, to, size), -1,
+         fails(FAULT_READ, EIO) || interrupts());
 function(ssize_t, system_splice, (int from, int to, off_t *at, size_t size), (from, to, at, portion(size)), -1,
          fails(FAULT_READ, EIO) || fails(FAULT_WRITE, ENOSPC) || interrupts());
 function(int, system_ftruncate, (int fd, off_t size), (fd, size), -1, fails(FAULT_WRITE, ENOSPC));

@@ -255,6 +255,32 @@ static void use_scratch(void) {
     CHECK_MESSAGE("absent");
 }
 
+static void peek(void) {
+    int fd, ends[2];
+    char bytes[8] = "";
+    size_t got;
+    CHECK(pipe(ends) == 0 && write(ends[1], "abcdef", 6) == 6);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(input_peek(ends[0], bytes, 4, &got));
+        CHECK(got == 4 && memcmp(bytes, "abcd", 4) == 0);
+    }
+    close(ends[1]);
+    CHECK_OK(input_peek(ends[0], bytes, 8, &got)); // the writer is gone
+    CHECK(got == 6);
+    CHECK_OK(input_read(ends[0], bytes, 8, &got));
+    CHECK(got == 6 && memcmp(bytes, "abcdef", 6) == 0);
+    CHECK_OK(input_peek(ends[0], bytes, 8, &got));
+    CHECK_EQUAL_INT(got, 0);
+    close(ends[0]);
+
+    CHECK_OK(file_write("peek", "abcdef", 6));
+    CHECK_OK(input_open(&fd, "peek"));
+    CHECK(lseek(fd, 4, SEEK_SET) == 4);
+    CHECK_OK(input_peek(fd, bytes, 8, &got));
+    CHECK(got == 2 && memcmp(bytes, "ef", 2) == 0 && lseek(fd, 0, SEEK_CUR) == 4);
+    input_close(fd);
+}
+
 int main(void) {
     signal(SIGHUP, SIG_DFL); // nohup has it ignored, a shell's background job the two others
     signal(SIGINT, SIG_DFL);
@@ -272,6 +298,7 @@ int main(void) {
         die_by(numbers[i]);
     survive_ignored();
     handle_directories();
+    peek();
     use_scratch();
     CHECK_OK(directory_remove(folder));
     return check_report();

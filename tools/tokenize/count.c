@@ -1,27 +1,26 @@
 // --stats: what there is of each domain, in token streams or in text that would become one.
 #include "base/error.h"
 #include "base/file.h"
+#include "base/system.h"
 #include "stream/stream.h"
 #include "tokenize/byte_source.h"
 #include "tokenize/encoding.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
-// A pipe cannot be looked into, and is taken for text.
+// A pipe that a folder names is taken for text: opened twice, it would lose its writer in between.
 static int find_stream(const char *path, bool *stream) {
     uint8_t head[STREAM_MAGIC];
     size_t got = 0;
+    struct stat status;
     int fd;
     *stream = false;
-    if (path_is_directory(path))
+    if (path_is_directory(path) || (system_lstat(path, &status) == 0 && S_ISFIFO(status.st_mode)))
         return OK;
     int code = input_open(&fd, path);
     if (code != OK)
         return code;
-    code = input_read_at(fd, 0, head, sizeof head, &got);
-    if (code != OK && errno == ESPIPE)
-        code = OK;
+    code = input_peek(fd, head, sizeof head, &got);
     input_close(fd);
     *stream = is_stream_magic(head, got);
     return code == OK ? OK : error_prefix(code, "%s", input_name(path));
@@ -86,7 +85,7 @@ int count_tokens(const struct encode_job *job) {
         return code;
     if (tokens && text)
         return error_set(ERROR_INPUT, "%s is a token stream and %s is none; --stats counts streams or text",
-                         tokens, text);
+                         input_name(tokens), input_name(text));
     if (!tokens) {
         code = count_text(job, &counts);
     } else {
