@@ -1,12 +1,7 @@
 // Cuts: for every vocabulary, the ids of the parts are those of the whole, wherever a text may be cut.
-#include "base/memory.h"
-#include "base/random.h"
-#include "check.h"
-#include "text/cutting.h"
 #include "text/split.h"
 #include "text/vocabulary_private.h"
-
-#include <stdlib.h>
+#include "text_cuts.h"
 
 // What stands at the borders that matter: letters of several kinds, marks, digits, white space, signs.
 static const char *const characters[] = {"a",
@@ -33,12 +28,6 @@ static const char *const characters[] = {"a",
                                          "\xff",
                                          "\xe2\x96\x81"};
 enum { CHARACTERS = sizeof characters / sizeof *characters, TEXTS = 60000, WORDS = 256 };
-
-static uint64_t counter;
-
-static uint32_t pick(uint32_t n) {
-    return (uint32_t)random_below(7, 0, counter++, n);
-}
 
 // Characters at random, some of them again and again.
 static void make_text(struct buffer *text) {
@@ -134,37 +123,6 @@ static void check_digits(void) {
 
 // ---- whole vocabularies ----
 
-static void append_part(struct encoder *e, const uint8_t *text, size_t begin, size_t end, struct buffer *ids) {
-    if (begin > 0)
-        encoder_continue(e);
-    CHECK_OK(encoder_encode(e, text + begin, end - begin, ids));
-}
-
-// Cut a text, of which more and more is known, wherever it may be; how often, or -1 where the ids are others.
-static int cut_up(struct encoder *e, const struct vocabulary *v, const struct buffer *text, uint32_t step) {
-    struct buffer whole = {0}, parts = {0};
-    size_t begin = 0, from = 0;
-    int cuts = 0;
-    CHECK_OK(encoder_encode(e, text->data, text->size, &whole));
-    for (size_t known = step; known < text->size; known += 1 + pick(step)) {
-        if (known - begin < 3)
-            continue;
-        size_t cut = vocabulary_cut_in_order(v, text->data + begin, from, known - begin, begin > 0);
-        from = known - begin - 2;
-        if (cut == 0)
-            continue;
-        append_part(e, text->data, begin, begin + cut, &parts);
-        begin += cut;
-        from = 0;
-        cuts++;
-    }
-    append_part(e, text->data, begin, text->size, &parts);
-    bool same = whole.size == parts.size && (whole.size == 0 || memcmp(whole.data, parts.data, whole.size) == 0);
-    buffer_release(&whole);
-    buffer_release(&parts);
-    return same ? cuts : -1;
-}
-
 // Characters and pieces of the vocabulary, which may meet what it has rules for.
 static void make_text_of(const struct vocabulary *v, struct buffer *text) {
     make_text(text);
@@ -184,7 +142,8 @@ static void check_whole(const struct vocabulary *v, int least) {
     CHECK_OK(encoder_new(&e, v));
     for (int i = 0; i < TEXTS / 4; i++) {
         make_text_of(v, &text);
-        int n = cut_up(e, v, &text, 1 + pick(12));
+        uint32_t step = 1 + pick(12);
+        int n = cut_up(e, v, &text, step, step);
         wrong += n < 0;
         cuts += n > 0;
     }
@@ -212,27 +171,17 @@ static void check_vocabulary(const char *name) {
     free(path);
 }
 
-// Models of SentencePiece: with symbols, a character map, pieces that go across words.
-static void check_golden(const char *name) {
-    const char *golden = getenv("TACIT_GOLDEN");
-    char *path = string_format("%s/sentencepiece/%s.model", golden ? golden : "test/golden", name);
-    struct vocabulary *v;
-    CHECK_OK(vocabulary_load(&v, path));
-    check_whole(v, TEXTS / 16);
-    vocabulary_free(v);
-    free(path);
-}
-
 int main(void) {
     for (int pattern = PATTERN_GPT2; pattern <= PATTERN_O200K; pattern++)
         check_pattern((enum text_pattern)pattern);
     check_added();
     check_none();
     check_digits();
-    check_golden("llama");
-    check_golden("symbols");
-    check_golden("unigram");
-    check_golden("inner");
+    for (int model = 0; model < GOLDEN_MODELS; model++) {
+        struct vocabulary *v = load_golden(model);
+        check_whole(v, TEXTS / 16);
+        vocabulary_free(v);
+    }
     check_vocabulary("cl100k_base.tiktoken");
     check_vocabulary("gpt-neox-20b.tokenizer.json");
     check_vocabulary("llama2.tokenizer.model");

@@ -1,12 +1,7 @@
 // Long words: wherever one is cut inside, the ids of the parts are those of the whole, for vocabularies at random
 // and every pattern.
-#include "base/memory.h"
-#include "base/random.h"
-#include "check.h"
-#include "text/cutting.h"
 #include "text/vocabulary_private.h"
-
-#include <stdlib.h>
+#include "text_cuts.h"
 
 enum { LONGEST = 24, ROUNDS = 2, TEXTS = 12, RUNS = 3, RUN = 1200 };
 
@@ -33,12 +28,6 @@ static const char *const between[] = {" ",  "'",        "\n/",          "\n",   
                                       "'s", "'L",       "  ",           "\xe2\x96\x81", ".",        ""};
 // KINDS: the first ones are always cut.
 enum { KINDS = 8, ALPHABETS = sizeof alphabets / sizeof *alphabets, BETWEEN = sizeof between / sizeof *between };
-
-static uint64_t counter;
-
-static uint32_t pick(uint32_t n) {
-    return (uint32_t)random_below(11, 0, counter++, n);
-}
 
 static const char *pick_of(int alphabet) {
     uint32_t n = 0;
@@ -123,33 +112,6 @@ static void make_text(struct buffer *text, int alphabet) {
     CHECK_OK(buffer_append_string(text, between[pick(BETWEEN)]));
 }
 
-// How many cuts; -1: other ids.
-static int cut_up(struct encoder *e, const struct vocabulary *v, const struct buffer *text) {
-    struct buffer whole = {0}, parts = {0};
-    size_t begin = 0, from = 0;
-    int cuts = 0;
-    CHECK_OK(encoder_encode(e, text->data, text->size, &whole));
-    for (size_t known = 100; known < text->size; known += 1 + pick(300)) {
-        size_t cut =
-            known - begin < 3 ? 0 : vocabulary_cut_in_order(v, text->data + begin, from, known - begin, begin > 0);
-        from = cut > 0 || known - begin < 3 ? 0 : known - begin - 2;
-        if (cut == 0)
-            continue;
-        if (begin > 0)
-            encoder_continue(e);
-        CHECK_OK(encoder_encode(e, text->data + begin, cut, &parts));
-        begin += cut;
-        cuts++;
-    }
-    if (begin > 0)
-        encoder_continue(e);
-    CHECK_OK(encoder_encode(e, text->data + begin, text->size - begin, &parts));
-    bool same = whole.size == parts.size && (whole.size == 0 || memcmp(whole.data, parts.data, whole.size) == 0);
-    buffer_release(&whole);
-    buffer_release(&parts);
-    return same ? cuts : -1;
-}
-
 // Texts of one alphabet; the cuts, and how many were wrong.
 static int cut_texts(const struct vocabulary *v, int alphabet, bool allow_special, int *wrong) {
     struct encoder *e;
@@ -159,7 +121,7 @@ static int cut_texts(const struct vocabulary *v, int alphabet, bool allow_specia
     encoder_allow_special(e, allow_special);
     for (int i = 0; i < TEXTS; i++) {
         make_text(&text, alphabet);
-        int n = cut_up(e, v, &text);
+        int n = cut_up(e, v, &text, 100, 300);
         *wrong += n < 0;
         cuts += n > 0 ? n : 0;
     }
@@ -181,11 +143,7 @@ static void check_scheme(const struct scheme *scheme, int alphabet, int least) {
     CHECK(cuts > least);
 }
 
-static void check_golden(const char *name) {
-    const char *golden = getenv("TACIT_GOLDEN");
-    char *path = string_format("%s/sentencepiece/%s.model", golden ? golden : "test/golden", name);
-    struct vocabulary *v;
-    CHECK_OK(vocabulary_load(&v, path));
+static void check_golden(const struct vocabulary *v) {
     for (int alphabet = 0; alphabet < ALPHABETS; alphabet++) {
         int wrong = 0, cuts = 0;
         for (int round = 0; round < ROUNDS; round++)
@@ -193,8 +151,6 @@ static void check_golden(const char *name) {
         CHECK_EQUAL_INT(wrong, 0);
         CHECK(cuts > 0);
     }
-    vocabulary_free(v);
-    free(path);
 }
 
 int main(void) {
@@ -208,9 +164,10 @@ int main(void) {
             check_scheme(&scheme, alphabet, alphabet < KINDS ? 0 : -1);
         }
     }
-    check_golden("llama");
-    check_golden("symbols");
-    check_golden("unigram");
-    check_golden("inner");
+    for (int model = 0; model < GOLDEN_MODELS; model++) {
+        struct vocabulary *v = load_golden(model);
+        check_golden(v);
+        vocabulary_free(v);
+    }
     return check_report();
 }
