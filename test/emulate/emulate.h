@@ -10,15 +10,18 @@
 //     make emulated SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'    in build-asan/emulated
 //
 // Every thread of a block is a fiber with a stack of its own; blocks run one after the other. A thread runs until
-// it waits: at __syncthreads() for its block, at a warp instruction (shuffles, ballots, __syncwarp, ldmatrix, mma)
-// for the 32 lanes of its warp. Between those, other threads see nothing of it or all of it, as the order has it.
-// It ends the program, naming kernel, block and thread:
+// it waits: at __syncthreads() for its block, at a warp instruction (shuffles, ballots, __syncwarp, ldmatrix, mma,
+// wgmma) for the 32 lanes of its warp. Between those, other threads see nothing of it or all of it, as the order
+// has it. It ends the program, naming kernel, block and thread:
 // - a warp instruction that not all 32 lanes reach, or where they reach different ones;
 // - threads of a block that wait at different __syncthreads();
 // - shared memory written behind what the launch asked for, or read there by ldmatrix; an address that is not
 //   aligned, of ldmatrix, an asynchronous copy, or any load and store (by UBSan);
 // - an asynchronous copy from what is no device memory, device memory written behind its end, freed twice, or (a
-//   message at exit) never freed; a stack that overflows (SIGSEGV).
+//   message at exit) never freed; a stack that overflows (SIGSEGV);
+// - products of a warpgroup without a fence in front or a wait behind, from what is no tile or not in shared
+// memory,
+//   or from what threads have copied there and not made known. (What they stored there nobody tells.)
 // Fresh device memory and each block's shared memory are full of 0xff (NaN). Under AddressSanitizer every access
 // behind an array is found.
 //
@@ -26,8 +29,9 @@
 // matter, speed, registers, the sums of the real cuBLASLt, the last bits of ex2.approx.
 //
 // Environment:
-//   EMULATE_ORDER=forward|backward|random:SEED  which thread, warp and block runs first. Asynchronous copies are
-//                       carried out as late as a wait allows (forward), at once (backward), either (random)
+//   EMULATE_ORDER=forward|backward|random:SEED  which thread, warp and block runs first. Asynchronous copies
+//                       and products are carried out as late as a wait allows (forward), at once (backward),
+//                       either (random)
 //   EMULATE_DEVICES=N   devices there are (1; 0: none)
 //   EMULATE_MEMORY=B    bytes of each device's memory (4294967296)
 //   EMULATE_CAPABILITY=M.m  8.0 by default; it decides how much shared memory a block may have

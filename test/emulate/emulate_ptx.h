@@ -1,5 +1,6 @@
 // The functions of lib/kernels/cuda/ptx.cuh that are instructions there, written out: fragment by fragment as the
-// PTX ISA lays them out ("Matrix Fragments for mma.m16n8k16", "ldmatrix", "cp.async"). Included by ptx.cuh.
+// PTX ISA lays them out ("Matrix Fragments for mma.m16n8k16", "ldmatrix", "Asynchronous Warpgroup Level
+// Matrix Instructions", "cp.async"). Included by ptx.cuh.
 #ifndef TACIT_EMULATE_PTX_H
 #define TACIT_EMULATE_PTX_H
 
@@ -46,6 +47,54 @@ static inline void ldmatrix_x2(uint32_t r[2], const void *row, emulate_place pla
 static inline void ldmatrix_x2_transposed(uint32_t r[2], const void *row,
                                           emulate_place place = emulate_place::current()) {
     emulate_load_blocks(r, row, 2, true, "ldmatrix_x2_transposed", place);
+}
+
+// ---- products of a warpgroup ----
+
+static inline uint32_t shared_address(const void *p) {
+    return (uint32_t)((const unsigned char *)p - shared_memory);
+}
+
+constexpr bool wgmma_here = true;
+
+struct emulate_wgmma {
+    float *c;          // [8][4] of this lane
+    const uint32_t *a; // [4] of this lane, or NULL: a_tile
+    uint64_t a_tile, b_tile;
+    bool a_transposed, b_transposed, add;
+    emulate_place place;
+    static void all(void *const operands[32]);
+};
+enum { EMULATE_FENCE = -1, EMULATE_COMMIT = -2 }; // or a wait for all groups but so many
+void emulate_wgmma_order(const char *name, int latest, emulate_place place); // fence, commit, wait
+void emulate_shared_to_products();
+
+template <bool TRANSPOSED>
+static inline void wgmma_64x64x16(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add,
+                                  emulate_place place = emulate_place::current()) {
+    emulate_wgmma operands = {c[0], a, 0, b, false, TRANSPOSED, add, place};
+    emulate_warp(emulate_wgmma::all, &operands, "wgmma_64x64x16", place);
+}
+template <bool A_TRANSPOSED, bool B_TRANSPOSED>
+static inline void wgmma_64x64x16(float (&c)[8][4], uint64_t a, uint64_t b, bool add,
+                                  emulate_place place = emulate_place::current()) {
+    emulate_wgmma operands = {c[0], NULL, a, b, A_TRANSPOSED, B_TRANSPOSED, add, place};
+    emulate_warp(emulate_wgmma::all, &operands, "wgmma_64x64x16", place);
+}
+static inline void wgmma_fence(emulate_place place = emulate_place::current()) {
+    emulate_wgmma_order("wgmma_fence", EMULATE_FENCE, place);
+}
+static inline void wgmma_commit(emulate_place place = emulate_place::current()) {
+    emulate_wgmma_order("wgmma_commit", EMULATE_COMMIT, place);
+}
+template <int N> static inline void wgmma_wait(emulate_place place = emulate_place::current()) {
+    emulate_wgmma_order("wgmma_wait", N, place);
+}
+static inline void hold(float (&c)[8][4]) {
+    (void)c;
+}
+static inline void shared_to_products() {
+    emulate_shared_to_products();
 }
 
 // ---- asynchronous copies ----

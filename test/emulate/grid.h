@@ -19,6 +19,16 @@ struct emulate_copying {
 std::vector<emulate_copying> &emulate_copies(int **groups);
 bool emulate_copy_at_once();
 
+// Products read what threads have copied only behind shared_to_products(): whether the thread that runs has waited
+// for copies since. And a thread that has, or -1.
+void emulate_copied(bool copied);
+int emulate_copier_not_seen();
+
+// The warp whose instruction runs. What warps have under way, at a block's beginning and end.
+int emulate_warp_now();
+void emulate_products_begin();
+void emulate_products_end();
+
 // Whether [p, p + bytes) lies in one block of device memory.
 bool emulate_is_device(const void *p, size_t bytes);
 

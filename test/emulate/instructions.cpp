@@ -2,6 +2,8 @@
 #include "../../lib/kernels/cuda/ptx.cuh"
 #include "grid.h"
 
+#include <algorithm>
+
 unsigned __ballot_sync(unsigned mask, int predicate, emulate_place place) {
     struct ballot {
         int predicate;
@@ -79,6 +81,139 @@ void emulate_ldmatrix::all(void *const operands[32]) {
     }
 }
 
+// ---- products of a warpgroup ----
+//
+// A warp's part of a product reads no registers but its own, so warps go on by themselves. What has been issued is
+// carried out when a wait asks for it, or at once (whichever the order has, like copies).
+
+struct product_under_way {
+    emulate_wgmma lane[32];
+    int group;
+};
+
+static struct {
+    std::vector<product_under_way> products;
+    int groups, waited; // closed so far; of these, waited for
+    bool fenced;        // since the last group was closed
+    emulate_place last; // product
+} warpgroups[32];       // by warp
+
+// Where shared memory has element (i, k) of a described operand: i along rows of A or columns of B, k along the
+// contraction. "Shared Memory Matrix Layout": canonical layouts for 128-byte swizzling, in bytes.
+static size_t place_of(uint64_t tile, bool transposed, int i, int k) {
+    size_t start = (tile & 0x3fff) << 4, leading = (tile >> 16 & 0x3fff) << 4, stride = (tile >> 32 & 0x3fff) << 4;
+    size_t at = transposed ? start + (size_t)(i / 64) * leading + (size_t)(k / 8) * stride +
+                                 (size_t)(k % 8 * 128 + i % 64 * 2)
+                           : start + (size_t)(i / 8) * stride + (size_t)(i % 8 * 128 + k * 2);
+    return at ^ (at >> 7 & 7) << 4;
+}
+
+static float element_of(const emulate_wgmma *p, uint64_t tile, bool transposed, int i, int k) {
+    size_t at = place_of(tile, transposed, i, k);
+    uint16_t bits;
+    if (at + 2 > emulate_shared_bytes())
+        emulate_stop(p->place, "wgmma: byte %zu of %zu bytes of shared memory", at, emulate_shared_bytes());
+    memcpy(&bits, shared_memory + at, 2);
+    return low_float(bits);
+}
+
+static void carry_out(const product_under_way &p, int warp) {
+    float a[16][16], b[16][64];
+    const emulate_wgmma *any = &p.lane[0];
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 16; k++) {
+            // word 2 (k / 8) + i / 8 of lane 4 (i % 8) + k % 8 / 2
+            if (any->a) {
+                uint32_t word = p.lane[i % 8 * 4 + k % 8 / 2].a[k / 8 * 2 + i / 8];
+                a[i][k] = k % 2 ? high_float(word) : low_float(word);
+            } else {
+                a[i][k] = element_of(any, any->a_tile, any->a_transposed, warp % 4 * 16 + i, k);
+            }
+        }
+    for (int k = 0; k < 16; k++)
+        for (int n = 0; n < 64; n++)
+            b[k][n] = element_of(any, any->b_tile, any->b_transposed, n, k);
+    for (int i = 0; i < 16; i++)
+        for (int n = 0; n < 64; n++) {
+            float *c = &p.lane[i % 8 * 4 + n % 8 / 2].c[n / 8 * 4 + i / 8 * 2 + n % 2], sum = any->add ? *c : 0;
+            for (int k = 0; k < 16; k++)
+                sum += a[i][k] * b[k][n];
+            *c = sum;
+        }
+}
+
+static void check_tile(const emulate_wgmma *p, uint64_t tile, bool transposed) {
+    size_t start = (tile & 0x3fff) << 4;
+    if (tile >> 62 != 1 || (tile >> 49 & 7) != 0)
+        emulate_stop(p->place, "wgmma: descriptor %#llx is not one of 128-byte swizzling",
+                     (unsigned long long)tile);
+    if (start % 1024 != 0 && (transposed || start % 1024 >= 128 || start % 32 != 0))
+        emulate_stop(p->place, "wgmma: byte %zu of shared memory is within a block of 1024", start);
+}
+
+static void carry_out_groups_below(int group, int warp) {
+    auto &own = warpgroups[warp];
+    size_t done = 0;
+    while (done < own.products.size() && own.products[done].group < group)
+        carry_out(own.products[done++], warp);
+    own.products.erase(own.products.begin(), own.products.begin() + (ptrdiff_t)done);
+}
+
+void emulate_wgmma::all(void *const operands[32]) {
+    int warp = emulate_warp_now();
+    auto &own = warpgroups[warp];
+    product_under_way p;
+    p.group = own.groups;
+    for (int lane = 0; lane < 32; lane++)
+        p.lane[lane] = *(const emulate_wgmma *)operands[lane];
+    if (!own.fenced)
+        emulate_stop(p.lane[0].place, "wgmma: no wgmma_fence() in front of the group");
+    int late = emulate_copier_not_seen();
+    if (late >= 0)
+        emulate_stop(p.lane[0].place, "wgmma: thread %d has copied to shared memory without shared_to_products()",
+                     late);
+    if (!p.lane[0].a)
+        check_tile(&p.lane[0], p.lane[0].a_tile, p.lane[0].a_transposed);
+    check_tile(&p.lane[0], p.lane[0].b_tile, p.lane[0].b_transposed);
+    own.products.push_back(p);
+    own.last = p.lane[0].place;
+    if (emulate_copy_at_once())
+        carry_out_groups_below(own.groups + 1, warp); // in the order in which they were issued
+}
+
+struct wgmma_order {
+    int latest;
+    static void all(void *const operands[32]) {
+        int warp = emulate_warp_now(), latest = ((const wgmma_order *)operands[0])->latest;
+        auto &own = warpgroups[warp];
+        if (latest == EMULATE_FENCE)
+            own.fenced = true;
+        else if (latest == EMULATE_COMMIT)
+            own.groups++, own.fenced = false;
+        else
+            carry_out_groups_below(own.waited = std::max(own.waited, own.groups - latest), warp);
+    }
+};
+
+void emulate_wgmma_order(const char *name, int latest, emulate_place place) {
+    wgmma_order operands = {latest};
+    emulate_warp(wgmma_order::all, &operands, name, place);
+}
+
+void emulate_products_begin() {
+    for (auto &own : warpgroups) {
+        own.products.clear();
+        own.groups = own.waited = 0;
+        own.fenced = false;
+    }
+}
+
+void emulate_products_end() {
+    for (auto &own : warpgroups)
+        if (!own.products.empty() || own.waited < own.groups)
+            emulate_stop(own.last, "wgmma: the block ends, and no wgmma_wait() came behind it");
+}
+
 // ---- asynchronous copies ----
 
 static void carry_out(const emulate_copying &c) {
@@ -123,4 +258,9 @@ void emulate_copy_wait(int latest) {
         else
             copies[kept++] = c;
     copies.resize(kept);
+    emulate_copied(true);
+}
+
+void emulate_shared_to_products() {
+    emulate_copied(false);
 }

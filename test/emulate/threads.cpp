@@ -19,7 +19,7 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 enum { THREADS_MOST = 1024, STACK = 256 << 10, SHARED_ROOM = 256 << 10 };
-alignas(128) unsigned char shared_memory[SHARED_ROOM];
+alignas(1024) unsigned char shared_memory[SHARED_ROOM];
 
 // ---- fibers ----
 
@@ -32,8 +32,9 @@ struct fiber {
     const char *name;
     void *operands;
     std::vector<emulate_copying> copies;
-    int groups; // that copy_async_commit() has closed, so far
-    void *fake; // AddressSanitizer's
+    int groups;  // that copy_async_commit() has closed, so far
+    bool copied; // waited for copies, and has not called shared_to_products() since
+    void *fake;  // AddressSanitizer's
 };
 
 struct warp {
@@ -50,6 +51,7 @@ static struct {
     fiber host, *current;
     int order[THREADS_MOST / 32], at; // warps in the order in which they run; the present one's place
     int arrived, gone;                // threads at the barrier, threads that are done
+    int together;                     // the warp whose instruction runs
 } grid;
 
 #ifdef __x86_64__
@@ -244,6 +246,7 @@ static void run_together(int w) {
                          w, first->name, first->place.file_name(), (unsigned)first->place.line());
         operands[lane] = f->operands;
     }
+    grid.together = w;
     first->function(operands);
     warp->ready = 0xffffffffu;
     warp->together = 0;
@@ -364,6 +367,21 @@ bool emulate_copy_at_once() {
     return order == BACKWARD || (order == RANDOM && random_below(2));
 }
 
+void emulate_copied(bool copied) {
+    grid.current->copied = copied;
+}
+
+int emulate_copier_not_seen() {
+    for (int i = 0; i < grid.threads; i++)
+        if (grid.fibers[i].copied)
+            return i;
+    return -1;
+}
+
+int emulate_warp_now() {
+    return grid.together;
+}
+
 // ---- grids ----
 
 static void thread_body() {
@@ -426,6 +444,7 @@ static void run_block() {
                     (unsigned)i / (blockDim.x * blockDim.y)};
         f->copies.clear();
         f->groups = 0;
+        f->copied = false;
         f->fake = NULL;
 #ifdef __SANITIZE_ADDRESS__
         ASAN_UNPOISON_MEMORY_REGION(f->stack + STACK - 4096, 4096); // thread_body() never returned
@@ -434,7 +453,9 @@ static void run_block() {
     }
     put_in_order(grid.order, grid.warps);
     grid.at = 0;
+    emulate_products_begin();
     switch_to(next(), false);
+    emulate_products_end();
 #ifndef __SANITIZE_ADDRESS__ // which sees it at once
     check_shared(grid.shared, std::min<size_t>(grid.shared + 1024, SHARED_ROOM));
 #endif

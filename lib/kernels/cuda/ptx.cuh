@@ -14,7 +14,7 @@ struct bf16 {
 
 #ifdef __CUDACC__
 
-extern __shared__ __align__(128) unsigned char shared_memory[];
+extern __shared__ __align__(1024) unsigned char shared_memory[];
 
 // ---- tensor cores: one warp computes C[16,8] += A[16,16] B[16,8], bfloat16 in, float32 out ----
 // Lane t = 4 r + q holds A[r][2q..], A[r+8][2q..], A[r][2q+8..], A[r+8][2q+8..] (two elements a word), B[2q..][r],
@@ -74,6 +74,70 @@ template <int N> __device__ __forceinline__ void copy_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// ---- tensor cores of sm_90a: one warpgroup (four warps) computes C[64,64] += A[64,16] B[16,64] ----
+//
+// Warp w has rows 16 w .. of A and C, and of these what mma_16x8x16 gives its lanes: c[n] is columns 8 n .. of C.
+// B, and A unless it is in registers, lie in shared memory in blocks of 8 rows of 128 bytes (64 elements), aligned
+// to 1024 bytes, one after the other, the 16-byte pieces of row r at places piece ^ r % 8. Rows of a block are
+// rows of A or columns of B, the contraction running along them, and a product of 16 begins at any 32 bytes of the
+// first row; or, TRANSPOSED, the contraction runs from row to row, 16 rows a product. wgmma_tile() describes what
+// begins at a byte of shared memory.
+//
+// Products run on while the threads do. wgmma_fence() comes before the first after threads have written registers
+// that products read or add to; shared memory that threads or their copies have written needs each writing
+// thread's shared_to_products() and a barrier. wgmma_commit() closes a group; until wgmma_wait<N>(), which leaves
+// the N latest groups under way, neither A's registers nor C may be touched, nor the shared memory written.
+// hold(c), behind the wait, tells the compiler that c has changed. All four warps do all of this together.
+#if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define WGMMA_ASM(...) asm volatile("trap;") // no kernel with it is launched there
+constexpr bool wgmma_here = false;
+#else
+#define WGMMA_ASM(...) asm volatile(__VA_ARGS__)
+constexpr bool wgmma_here = true;
+#endif
+
+// clang-format off
+#define WGMMA_SUMS(c)                                                                                             \
+    "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3]), "+f"(c[1][0]), "+f"(c[1][1]), "+f"(c[1][2]),      \
+    "+f"(c[1][3]), "+f"(c[2][0]), "+f"(c[2][1]), "+f"(c[2][2]), "+f"(c[2][3]), "+f"(c[3][0]), "+f"(c[3][1]),      \
+    "+f"(c[3][2]), "+f"(c[3][3]), "+f"(c[4][0]), "+f"(c[4][1]), "+f"(c[4][2]), "+f"(c[4][3]), "+f"(c[5][0]),      \
+    "+f"(c[5][1]), "+f"(c[5][2]), "+f"(c[5][3]), "+f"(c[6][0]), "+f"(c[6][1]), "+f"(c[6][2]), "+f"(c[6][3]),      \
+    "+f"(c[7][0]), "+f"(c[7][1]), "+f"(c[7][2]), "+f"(c[7][3])
+#define WGMMA_64x64x16                                                                                            \
+    "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,"    \
+    "%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, "
+// clang-format on
+
+// A in registers, B described; `add` false: C = A B
+template <bool TRANSPOSED>
+__device__ __forceinline__ void wgmma_64x64x16(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
+    WGMMA_ASM("{ .reg .pred p; setp.ne.b32 p, %37, 0; " WGMMA_64x64x16 "{%32,%33,%34,%35}, %36, p, 1, 1, %38; }"
+              : WGMMA_SUMS(c)
+              : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add), "n"((int)TRANSPOSED));
+}
+// Both described
+template <bool A_TRANSPOSED, bool B_TRANSPOSED>
+__device__ __forceinline__ void wgmma_64x64x16(float (&c)[8][4], uint64_t a, uint64_t b, bool add) {
+    WGMMA_ASM("{ .reg .pred p; setp.ne.b32 p, %34, 0; " WGMMA_64x64x16 "%32, %33, p, 1, 1, %35, %36; }"
+              : WGMMA_SUMS(c)
+              : "l"(a), "l"(b), "r"((int)add), "n"((int)A_TRANSPOSED), "n"((int)B_TRANSPOSED));
+}
+__device__ __forceinline__ void wgmma_fence() {
+    WGMMA_ASM("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void wgmma_commit() {
+    WGMMA_ASM("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int N> __device__ __forceinline__ void wgmma_wait() {
+    WGMMA_ASM("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+__device__ __forceinline__ void hold(float (&c)[8][4]) {
+    asm volatile("" : WGMMA_SUMS(c)::"memory");
+}
+__device__ __forceinline__ void shared_to_products() {
+    WGMMA_ASM("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // threadIdx.x, read anew at each call: what is computed from it takes no register in between.
 __device__ __forceinline__ int thread_anew() {
     int thread;
@@ -116,6 +180,12 @@ __device__ __forceinline__ uint32_t float_as_word(float x) {
 #endif
 
 // ---- on both ----
+
+// A descriptor: the address, the bytes from a block of 8 rows to the next (1024, in either direction that may have
+// several), all in units of 16, and that pieces are exclusive-ored over rows of 128 bytes.
+__device__ __forceinline__ uint64_t wgmma_tile(int place) {
+    return 1ull << 62 | 64ull << 32 | 64ull << 16 | (shared_address(shared_memory + place) & 0x3ffffu) >> 4;
+}
 
 __device__ __forceinline__ float to_float(bf16 x) {
     return word_as_float((uint32_t)x.bits << 16);

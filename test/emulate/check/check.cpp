@@ -189,6 +189,108 @@ static void check_mma() {
     cudaFree(a), cudaFree(b), cudaFree(c);
 }
 
+// ---- products of a warpgroup ----
+
+// Where 128-byte swizzling puts element (row, column) of a matrix of 64 columns that begins at a multiple of 1024:
+// a row's eight 16-byte pieces exchange places as the row's number within its block of eight says.
+static int swizzled(int row, int column) {
+    int piece = column / 8;
+    return row * 64 + (piece ^ row % 8) * 8 + column % 8;
+}
+
+// Two warpgroups, each C[64,64] += A[64,64] B[64,64]: A and B from shared memory, as they are or transposed, or A
+// from registers.
+static void warpgroup_products(const bf16 *a, const bf16 *b, float *c, bool registers, bool a_transposed,
+                               bool b_transposed) {
+    const int thread = (int)threadIdx.x, group = thread / 128, lane = thread % 32, warp = thread / 32 % 4;
+    const int place_a = group * 16384, place_b = place_a + 8192;
+    bf16 *tile_a = (bf16 *)(shared_memory + place_a), *tile_b = (bf16 *)(shared_memory + place_b);
+    a += group * 4096;
+    c += group * 4096 + (warp * 16 + lane / 4) * 64 + lane % 4 * 2;
+    for (int i = thread % 128; i < 4096; i += 128) { // A[m][k], B[k][n]
+        tile_a[a_transposed ? swizzled(i % 64, i / 64) : swizzled(i / 64, i % 64)] = a[i];
+        tile_b[b_transposed ? swizzled(i / 64, i % 64) : swizzled(i % 64, i / 64)] = b[i];
+    }
+    shared_to_products();
+    __syncthreads();
+    uint32_t own[4][4];
+    float sums[8][4];
+    for (int k = 0; k < 4; k++)
+        for (int i = 0; i < 4; i++)
+            memcpy(&own[k][i], &a[(warp * 16 + lane / 4 + i % 2 * 8) * 64 + k * 16 + lane % 4 * 2 + i / 2 * 8], 4);
+    for (int i = 0; i < 32; i++)
+        sums[i / 4][i % 4] = c[i % 4 / 2 * 8 * 64 + i / 4 * 8 + i % 2];
+    wgmma_fence();
+    for (int k = 0; k < 4; k++) {
+        uint64_t described_a = wgmma_tile(place_a + k * (a_transposed ? 2048 : 32));
+        uint64_t described_b = wgmma_tile(place_b + k * (b_transposed ? 2048 : 32));
+        if (registers)
+            (b_transposed ? wgmma_64x64x16<true> : wgmma_64x64x16<false>)(sums, own[k], described_b, true,
+                                                                          emulate_place::current());
+        else if (a_transposed)
+            (b_transposed ? wgmma_64x64x16<true, true> : wgmma_64x64x16<true, false>)(sums, described_a,
+                                                                                      described_b, true,
+                                                                                      emulate_place::current());
+        else
+            (b_transposed ? wgmma_64x64x16<false, true> : wgmma_64x64x16<false, false>)(sums, described_a,
+                                                                                        described_b, true,
+                                                                                        emulate_place::current());
+    }
+    wgmma_commit();
+    wgmma_wait<0>();
+    for (int i = 0; i < 32; i++)
+        c[i % 4 / 2 * 8 * 64 + i / 4 * 8 + i % 2] = sums[i / 4][i % 4];
+}
+
+static void check_warpgroup_products() {
+    bf16 *a = device_memory<bf16>(8192), *b = device_memory<bf16>(4096);
+    float *c = device_memory<float>(8192);
+    for (int i = 0; i < 8192; i++)
+        a[i] = number(i);
+    for (int i = 0; i < 4096; i++)
+        b[i] = number(9000 + i);
+    for (int way = 0; way < 6; way++) {
+        for (int i = 0; i < 8192; i++)
+            c[i] = (float)(i % 50);
+        CHECK(launch(warpgroup_products, 1, 256, 32768, a, b, c, way >= 4, way / 2 == 1, way % 2 == 1) ==
+              cudaSuccess);
+        for (int m = 0; m < 128; m++)
+            for (int n = 0; n < 64; n++) {
+                float sum = (float)((m * 64 + n) % 50);
+                for (int k = 0; k < 64; k++)
+                    sum += to_float(a[m * 64 + k]) * to_float(b[k * 64 + n]);
+                CHECK(c[m * 64 + n] == sum);
+            }
+    }
+    cudaFree(a), cudaFree(b), cudaFree(c);
+}
+
+// Before its wait, a product has not been added in the forward order.
+static void product_without_wait(float *out) {
+    float sums[8][4] = {};
+    uint32_t ones[4] = {0x3f803f80, 0x3f803f80, 0x3f803f80, 0x3f803f80};
+    for (int i = (int)threadIdx.x; i < 4096; i += 128)
+        ((bf16 *)shared_memory)[i] = to_bf16(1);
+    shared_to_products();
+    __syncthreads();
+    wgmma_fence();
+    wgmma_64x64x16<false>(sums, ones, wgmma_tile(0), true);
+    wgmma_commit();
+    float early = sums[0][0];
+    wgmma_wait<0>();
+    out[threadIdx.x] = early;
+    out[128 + threadIdx.x] = sums[0][0];
+}
+
+static void check_products_are_late() {
+    float *out = device_memory<float>(256);
+    CHECK(launch(product_without_wait, 1, 128, 8192, out) == cudaSuccess);
+    if (strcmp(getenv("EMULATE_ORDER"), "forward") == 0)
+        CHECK(out[7] == 0);
+    CHECK(out[128 + 7] == 16);
+    cudaFree(out);
+}
+
 // ---- shuffles, ballots ----
 
 static void shuffles(int *out) {
@@ -404,14 +506,45 @@ static void copy_from_host(int *out) {
     alignas(16) int here[4] = {*out};
     copy_async_16(shared_memory, here, true);
 }
+static void one_product(int *out, int place, bool fence, bool wait) {
+    float sums[8][4] = {};
+    uint32_t ones[4] = {};
+    if (fence)
+        wgmma_fence();
+    wgmma_64x64x16<true>(sums, ones, wgmma_tile(place), false);
+    wgmma_commit();
+    if (wait)
+        wgmma_wait<0>();
+    out[threadIdx.x] = (int)sums[0][0];
+}
+static void product_unfenced(int *out) {
+    one_product(out, 0, false, true);
+}
+static void product_left(int *out) {
+    one_product(out, 0, true, false);
+}
+static void product_aside(int *out) {
+    one_product(out, 32, true, true);
+}
+static void product_beyond(int *out) {
+    one_product(out, 1024, true, true);
+}
+static void product_of_copies(int *out) {
+    copy_async_16(shared_memory, out, true);
+    copy_async_commit();
+    copy_async_wait<0>();
+    __syncthreads();
+    one_product(out, 0, true, true);
+}
 static void beyond_device(int *out) {
     out[64 + threadIdx.x] = 0;
 }
 
 static void (*misuse)(int *);
+static size_t misused_bytes;
 static void check_misuse() {
     int *out = device_memory<int>(64);
-    launch(misuse, 2, 64, 512, out);
+    launch(misuse, 2, 64, misused_bytes, out);
     cudaFree(out);
 }
 static void free_twice() {
@@ -428,6 +561,7 @@ int main() {
         const char *name;
         void (*kernel)(int *);
         const char *text;
+        size_t shared = 512;
     } misuses[] = {
         {"a lane at the barrier", lane_at_barrier,
          "only 31 of 32 lanes of warp 1 arrive: 1 wait at __syncthreads()"},
@@ -442,9 +576,16 @@ int main() {
         {"ldmatrix beyond", ldmatrix_beyond, "byte 512 of 512 bytes of shared memory"},
         {"a copy not aligned", copy_aside, "which is not aligned to 16"},
         {"a copy from the host", copy_from_host, "which is no device memory"},
+        {"a product without a fence", product_unfenced, "no wgmma_fence() in front of the group", 2048},
+        {"a product without a wait", product_left, "the block ends, and no wgmma_wait() came behind it", 2048},
+        {"a product within a block of rows", product_aside, "byte 32 of shared memory is within a block", 2048},
+        {"a product beyond shared memory", product_beyond, "byte 2048 of 2048 bytes of shared memory", 2048},
+        {"a product of copies not made known", product_of_copies, "has copied to shared memory without", 2048},
         {"beyond device memory", beyond_device, "byte 256 of a block of 256 bytes of device memory was written"},
     };
     good("mma and ldmatrix", check_mma);
+    good("products of a warpgroup", check_warpgroup_products);
+    good("products are late", check_products_are_late);
     good("shuffles", check_shuffles);
     good("barriers", check_barriers);
     good("asynchronous copies", check_copies);
@@ -452,6 +593,7 @@ int main() {
     good("runtime", check_runtime);
     for (const auto &m : misuses) {
         misuse = m.kernel;
+        misused_bytes = m.shared;
         bad(m.name, check_misuse, m.text, false);
     }
     bad("freed twice", free_twice, "no block of device memory, or freed before", false);
