@@ -61,6 +61,10 @@ unit_in_orders() {
     EMULATE_CAPABILITY=8.6 EMULATE_ORDER=random:$RANDOM unit kernels_attention
     assert_equal "$bytes" "$first"
 }
+@test "cuda: attention by wgmma equals float64, in any order of threads" {
+    export EMULATE_CAPABILITY=9.0 TACIT_ATTENTION=wgmma
+    unit_in_orders kernels_attention "random:$RANDOM"
+}
 @test "cuda: products and the classifier equal float64, in any order of threads" { unit_in_orders kernels_products backward; }
 @test "cuda: embedding, norms and SwiGLU equal float64, in any order of threads" { unit_in_orders kernels_rows backward "random:$RANDOM"; }
 @test "cuda: the optimizer equals float64, in any order of threads" { unit_in_orders kernels_update backward "random:$RANDOM"; }
@@ -95,6 +99,27 @@ close() {
     close <(losses f32.log) <(losses cpu.log) 2e-5
     close <(losses bf16.log) <(losses cpu.log) 0.02
     assert_equal "$(jq -r .device bf16/state.json)" "cuda (bf16, emulated device)"
+}
+
+@test "train --device cuda: attention by wgmma follows the CPU's loss, where the device has it" {
+    emulated
+    export EMULATE_CAPABILITY=9.0
+    config 64 32 128 | jq '.num_attention_heads = 2 | .num_key_value_heads = 1' > wide.json # heads of 64
+    local run="--model wide.json --batch 8 --lr 3e-3 --steps 20 --log-every 1 -q" way
+    train $run --device cpu --dtype f32 --log cpu.log -o cpu "$data/a.tok"
+    for way in mma wgmma; do
+        TACIT_ATTENTION=$way train $run --device cuda --log $way.log -o $way "$data/a.tok"
+        close <(losses $way.log) <(losses cpu.log) 0.02
+        assert_equal "$(jq -r .device $way/state.json)" "cuda (bf16, emulated device, attention by $way)"
+    done
+    ! cmp -s mma/model.safetensors wgmma/model.safetensors
+    TACIT_ATTENTION=other run train $run --device cuda -o m "$data/a.tok"
+    assert_exit 2
+    assert_equal "$output" "train: TACIT_ATTENTION: 'other' is neither mma nor wgmma"
+    EMULATE_CAPABILITY=8.0 TACIT_ATTENTION=wgmma run train $run --device cuda -o m "$data/a.tok"
+    assert_exit 1
+    assert_equal "$output" "train: TACIT_ATTENTION: device 'cuda:0' has no wgmma (only compute capability 9.0 has)"
+    assert_absent m m.part
 }
 
 @test "train --device cuda --resume: an interrupted run ends in the same bytes" {

@@ -229,6 +229,8 @@ static void suite(struct device *d) {
     static const struct attention_shape others[] = {
         {1, 300, 4, 1, 8, 500000},    // grouped; more than one group of blocks
         {16, 200, 16, 16, 8, 10000},  // one block has several tiles of keys
+        {16, 150, 8, 8, 64, 10000},   // the same, of larger heads
+        {1, 300, 2, 1, 64, 10000},    // grouped; blocks share the tiles of a head
         {1, 20, 2, 2, 24, 0},         // no rotary positions
         {1, 200, 6, 2, 40, 10000},    // grouped; a head that fills up a larger one, and ends amid 16 bytes
         {2, 150, 4, 2, 96, 10000},    // grouped

@@ -33,6 +33,7 @@ struct attention_sizes {
     int sequences, length, heads, kv_heads, size; // G B, S, A, K, D of the heads themselves
     int width;                                    // (A + 2 K) D, elements of a row of qkv
     int values;                                   // K D, elements from a key to its value
+    int group;                                    // A / K, heads that share keys
     int first;                                    // elements of a head in the first half of a tile's columns
     float scale, scale_2;                         // 1 / sqrt(D), and log2 e times that
 };
@@ -45,10 +46,29 @@ static inline struct attention_sizes attention_sizes_of(const struct attention_s
             a->head_size,
             (a->heads + 2 * a->kv_heads) * a->head_size,
             a->kv_heads * a->head_size,
+            a->heads / a->kv_heads,
             turned_in_tiles(a->head_size) ? a->head_size / 2 : kernel_size(a->head_size) / 2,
             (float)(1 / sqrt(a->head_size)),
             (float)(M_LOG2E / sqrt(a->head_size))};
 }
+
+// Whether there are kernels of wgmma too (attention_*_wgmma.cu): for heads that run in kernels of 64 or 128.
+static inline bool has_wgmma(const struct cuda *s, int size) {
+    return s->half && s->warpgroups && kernel_size(size) % 64 == 0;
+}
+
+// tune.cu: run either kernel, whichever TACIT_ATTENTION or the table chooses, or, while tuning, both for a choice.
+typedef void (*attention_work)(struct cuda *s, void *context);
+void attention_run(struct cuda *s, const char *direction, const struct attention_sizes *z, attention_work mma,
+                   attention_work wgmma, void *context);
+
+struct forward_call {
+    void *out, *lse, *qkv;
+    const float *turns;
+    bool turn_keys; // in each block
+    struct attention_sizes z;
+};
+void cuda_forward_wgmma(struct cuda *s, void *call);
 
 // Elements of qkv in front of a head's query in a row, and of a key/value head's key.
 __device__ __forceinline__ int64_t query_offset(const attention_sizes &z, int sequence, int row, int head) {
@@ -118,22 +138,73 @@ template <int D> __device__ __forceinline__ tile_column column_of(int column, co
 
 // Tiles are named by the bytes in front of them in shared memory: 32 bits, where a pointer takes two registers.
 
-// Start copying ROWS rows of `stride` elements to a tile: a thread takes the same 16-byte piece of every PASS-th
-// row. Rows from `rows` on, and columns that no element of the head fills, become zeros.
-template <int D, int ROWS, int THREADS>
+// Where in a tile of ROWS rows a 16-byte piece of a row lies. Kernels of mma.sync have rows of an odd number of
+// pieces; those of wgmma blocks of 64 columns, whose rows of 128 bytes have their pieces exchanged (ptx.cuh).
+// Rows a multiple of 8 apart are ROW bytes each apart in either.
+template <int D, int ROWS> struct padded_tile {
+    static constexpr int ROW = row_bytes<D>, BYTES = ROWS * ROW;
+    static __device__ __forceinline__ int at(int row, int piece) {
+        return row * ROW + piece * 16;
+    }
+};
+template <int D, int ROWS> struct wgmma_tiles {
+    static constexpr int ROW = 128, BLOCK = ROWS * ROW, BYTES = D / 64 * BLOCK;
+    static __device__ __forceinline__ int at(int row, int piece) {
+        return piece / 8 * BLOCK + row * ROW + (piece % 8 ^ row % 8) * 16;
+    }
+    // Where a product over columns 16 k .. begins; and one over rows 16 k .., for columns 64 n .. of the result.
+    static constexpr __device__ __forceinline__ int step(int k) {
+        return k / 4 * BLOCK + k % 4 * 32;
+    }
+    static constexpr __device__ __forceinline__ int step_of_rows(int n, int k) {
+        return n * BLOCK + k * 16 * ROW;
+    }
+};
+
+// Columns 64 n .. of a warpgroup's accumulators: one product's.
+template <int N> __device__ __forceinline__ float (&columns_64(float (&c)[1][N][4], int n))[8][4] {
+    return *(float(*)[8][4])c[0][8 * n];
+}
+template <int N> __device__ __forceinline__ void hold_all(float (&c)[1][N][4]) {
+#pragma unroll
+    for (int n = 0; n < N / 8; n++)
+        hold(columns_64(c, n));
+}
+
+// A thread's share of copying tiles of ROWS rows, `stride` elements apart: the same 16-byte piece of every PASS-th
+// row.
+template <int D, int ROWS, int THREADS, typename layout = padded_tile<D, ROWS>> struct row_copier {
+    static constexpr int PIECES = D / 8, PASS = THREADS / PIECES;
+    static_assert(PASS % 8 == 0 || layout::ROW != 128, "its pieces lie at one place of their rows");
+    const bf16 *from;
+    int stride, row, place;
+    bool inside;
+
+    __device__ __forceinline__ row_copier(const bf16 *first, int stride_, const attention_sizes &z)
+        : stride(stride_) {
+        const unsigned thread = (unsigned)thread_anew();
+        const int piece = (int)(thread % PIECES);
+        const tile_column at = column_of<D>(piece * 8, z);
+        row = (int)(thread / PIECES);
+        place = layout::at(row, piece);
+        inside = at.inside;
+        from = first + row * stride + at.element;
+    }
+    // Start copying the rows that begin `offset` elements behind the first one's. Rows from `rows` on, and columns
+    // that no element of the head fills, become zeros.
+    __device__ __forceinline__ void copy(int tile, int64_t offset, int rows) const {
+#pragma unroll
+        for (int i = 0; i < ROWS; i += PASS)
+            if ((i + PASS <= ROWS || row < ROWS - i) && (THREADS % PIECES == 0 || row < PASS))
+                copy_async_16(shared_memory + tile + place + i * layout::ROW, from + offset + (int64_t)i * stride,
+                              inside && row < rows - i);
+    }
+};
+
+template <int D, int ROWS, int THREADS, typename layout = padded_tile<D, ROWS>>
 __device__ __forceinline__ void copy_rows(int tile, const bf16 *from, int stride, int rows,
                                           const attention_sizes &z) {
-    constexpr int PIECES = D / 8, PASS = THREADS / PIECES;
-    const unsigned thread = (unsigned)thread_anew();
-    const int row = (int)(thread / PIECES), column = (int)(thread % PIECES) * 8;
-    const int place = tile + row * row_bytes<D> + column * 2;
-    const tile_column at = column_of<D>(column, z);
-    from += row * stride + at.element;
-#pragma unroll
-    for (int i = 0; i < ROWS; i += PASS)
-        if ((i + PASS <= ROWS || row < ROWS - i) && (THREADS % PIECES == 0 || row < PASS))
-            copy_async_16(shared_memory + place + i * row_bytes<D>, from + (int64_t)i * stride,
-                          at.inside && row < rows - i);
+    row_copier<D, ROWS, THREADS, layout>(from, stride, z).copy(tile, 0, rows);
 }
 
 // 16 bytes of a tile, columns `column` to column + 7 of a row, to where the head has them in memory.

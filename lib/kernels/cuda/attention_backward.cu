@@ -11,15 +11,11 @@
 // 16 KB of queries and dout for 5.2 MFLOP: 180 TFLOP/s on 132 multiprocessors would take some 7 bytes in a clock
 // of each, of which L2 gives several times as many. That buys 2 products of 7. Where sequences and heads are too
 // few to fill the chip, P blocks share a head's tiles, each with sums of its own, which a last pass adds in order.
-#include "attention.cuh"
+#include "attention_backward.cuh"
 #include "attention_float.cuh"
 #include "attention_numbers.cuh"
 
-enum { GRID_MOST = 65535 };
-
 // ---- bfloat16 ----
-
-enum { BACKWARD_KEYS = 128 }; // of a tile
 
 // How a kernel is laid out. A warp owns 16 M keys; it makes scores against 8 N queries at a time, so that these
 // and the sums of dk and dv fit its registers. Of dq it makes 16 DM queries by 8 DN columns.
@@ -36,7 +32,8 @@ template <int SIZE, bool LEAN> struct backward_plan {
     static constexpr int BLOCKS = D <= 8 ? 4 : D <= 32 ? 3 : D <= 64 ? 2 : 1; // on a multiprocessor
     // Shared memory: keys, values, TURNS tiles each of queries, dout and their numbers, dS.
     static constexpr int ROW = row_bytes<D>, VALUES = BACKWARD_KEYS * ROW, QUERIES = 2 * VALUES;
-    static constexpr int QUERY_BYTES = STEP * ROW, NUMBERS = QUERIES + 2 * TURNS * QUERY_BYTES;
+    typedef padded_tile<D, STEP> query_layout;
+    static constexpr int QUERY_BYTES = query_layout::BYTES, NUMBERS = QUERIES + 2 * TURNS * QUERY_BYTES;
     static constexpr int NUMBERS_BYTES = STEP * (int)sizeof(query_numbers);
     static constexpr int DSCORES = NUMBERS + TURNS * NUMBERS_BYTES;
     static constexpr int DSCORES_ROW = STEP * 2 + 16; // bytes of a key's row
@@ -48,66 +45,6 @@ using backward_plan_least = backward_plan<D, (backward_plan<D, false>::SHARED > 
 static_assert(backward_plan_least<96>::SHARED <= (int)CUDA_SHARED_LEAST &&
                   backward_plan_least<128>::SHARED <= (int)CUDA_SHARED_LEAST,
               "the largest heads fit any chip");
-
-struct backward_arrays {
-    bf16 *dqkv;
-    const bf16 *dout, *qkv;
-    const query_numbers *numbers;
-    const float *turns;                  // the table of the rotary positions, or NULL
-    float *dq;                           // [G B, A][P][tiles of queries][DQ_FLOATS]
-    int splits, split_bits, query_tiles; // splits: a power of two
-};
-
-// The first column of either half that a warp has of dq.
-template <typename plan> __device__ __forceinline__ int column_of_warp(int warp) {
-    return plan::D == 8 ? 0 : warp % plan::ACROSS * plan::DN * 4;
-}
-
-// A thread's part of a tile of dq, turned back and rounded, to its place in dqkv.
-template <typename plan>
-__device__ __forceinline__ void write_dq(const backward_arrays &a, const attention_sizes &z, int sequence,
-                                         int head, int tile, float (&dq)[plan::DM][plan::DN][4]) {
-    constexpr int D = plan::D;
-    const int thread = thread_anew(), warp = thread / 32, lane = thread & 31;
-    const int first = tile * plan::STEP + warp / plan::ACROSS * plan::DM * 16, row = first + (lane >> 2);
-    if (a.turns)
-        turn_back<D>(dq, turns_of_lane<D>(a.turns, first, column_of_warp<plan>(warp), lane));
-    const int column = column_of_warp<plan>(warp) + (lane & 3) * 2;
-    bf16 *to = a.dqkv + query_offset(z, sequence, row, head) + column;
-#pragma unroll
-    for (int m = 0; m < plan::DM; m++)
-#pragma unroll
-        for (int half = 0; half < 2; half++)
-            if (row + m * 16 + half * 8 < z.length)
-#pragma unroll
-                for (int n = 0; n < plan::DN; n++) {
-                    constexpr int IN_HALF = (plan::DN + 1) / 2;
-                    const int in_half = n % IN_HALF * 8;
-                    if (D <= 16 || column + in_half < (n < IN_HALF ? z.first : z.size - z.first))
-                        *(uint32_t *)(to + (int64_t)(m * 16 + half * 8) * z.width + in_half +
-                                      (n < IN_HALF ? 0 : z.first)) =
-                            pack_bf16(dq[m][n][2 * half] * z.scale, dq[m][n][2 * half + 1] * z.scale);
-                }
-}
-
-// Start copying a tile of queries: rows of q and dout, and their numbers.
-template <typename plan>
-__device__ __forceinline__ void copy_queries(const backward_arrays &a, const attention_sizes &z, int sequence,
-                                             int head, int tile, int turn) {
-    const int row = tile * plan::STEP, to = plan::QUERIES + turn * 2 * plan::QUERY_BYTES;
-    copy_rows<plan::D, plan::STEP, plan::THREADS>(to, a.qkv + query_offset(z, sequence, row, head), z.width,
-                                                  z.length - row, z);
-    copy_rows<plan::D, plan::STEP, plan::THREADS>(
-        to + plan::QUERY_BYTES, a.dout + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size,
-        z.heads * z.size, z.length - row, z);
-    const int thread = thread_anew();
-    if (thread < plan::NUMBERS_BYTES / 16)
-        copy_async_16(shared_memory + plan::NUMBERS + turn * plan::NUMBERS_BYTES + thread * 16,
-                      a.numbers + ((int64_t)sequence * z.heads + head) * a.query_tiles * plan::STEP + row +
-                          thread * 2,
-                      true);
-    copy_async_commit();
-}
 
 // c[m][n] += rows of this warp's keys (or values) times rows of 8 N queries (or dout)
 template <int D, int M, int N>
@@ -335,62 +272,43 @@ __global__ void __launch_bounds__(plan::THREADS, plan::BLOCKS)
     }
 }
 
-// dq of a tile of queries: the sums of those splits that have seen it, in order. Floor: the sums read once.
-template <typename plan>
-__global__ void __launch_bounds__(plan::THREADS) add_splits(backward_arrays a, attention_sizes z) {
-    const int tile = (int)(blockIdx.x % (unsigned)a.query_tiles),
-              index = (int)(blockIdx.x / (unsigned)a.query_tiles);
-    const int seen = min(a.splits, tile / plan::TILES + 1); // split p begins with tile p of keys
-    const float *sums =
-        a.dq + ((int64_t)index * a.splits * a.query_tiles + tile) * plan::DQ_FLOATS + threadIdx.x * 4;
-    float dq[plan::DM][plan::DN][4];
-    clear(dq);
-    for (int split = 0; split < seen; split++, sums += (int64_t)a.query_tiles * plan::DQ_FLOATS)
-#pragma unroll
-        for (int i = 0; i < plan::DM * plan::DN; i++) {
-            float x[4];
-            load<float, 4>(x, sums + i * plan::THREADS * 4);
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                dq[i / plan::DN][i % plan::DN][e] += x[e];
-        }
-    write_dq<plan>(a, z, index / z.heads, index % z.heads, tile, dq);
-}
-
 // ---- the operation ----
 
 struct backward_call {
     struct cuda *s;
+    bool wgmma; // by attention_backward_wgmma.cu
     void *dqkv, *dout, *out, *qkv, *lse;
     const struct attention_shape *shape;
     struct attention_sizes z;
 };
 
 // Blocks that share a head's tiles of keys: enough for one wave of a large chip, by shapes alone.
-static int splits_of(const struct attention_sizes *z) {
-    int64_t blocks = (int64_t)z->sequences * z->kv_heads, wanted = z->size <= 64 ? 256 : 128;
+static int splits_of(const struct attention_sizes *z, bool wgmma) {
+    int64_t blocks = (int64_t)z->sequences * z->kv_heads, wanted = z->size <= 64 && !wgmma ? 256 : 128;
     int tiles = (z->length + BACKWARD_KEYS - 1) / BACKWARD_KEYS, splits = 1;
     while (blocks * splits < wanted && 2 * splits <= tiles)
         splits *= 2;
     return splits;
 }
 
-static size_t padded_length(const struct attention_sizes *z) {
-    return (size_t)(z->length + QUERY_TILE - 1) / QUERY_TILE * QUERY_TILE;
+// Queries of a head, with those that fill up its last tile.
+static size_t padded_length(const struct attention_sizes *z, bool wgmma) {
+    size_t tile = wgmma ? (size_t)WGMMA_STEP : (size_t)QUERY_TILE;
+    return ((size_t)z->length + tile - 1) / tile * tile;
 }
 
-static size_t numbers_bytes(const struct attention_sizes *z) {
-    return (size_t)z->sequences * (size_t)z->heads * padded_length(z) * sizeof(query_numbers);
+static size_t numbers_bytes(const struct attention_sizes *z, bool wgmma) {
+    return (size_t)z->sequences * (size_t)z->heads * padded_length(z, wgmma) * sizeof(query_numbers);
 }
 
 // Numbers, the table of turns, sums of dq.
-static size_t scratch_bytes(const struct attention_sizes *z, bool half) {
-    size_t rows = (size_t)z->sequences * (size_t)z->heads * padded_length(z);
-    return numbers_bytes(z) + rotary_table_bytes(z->length, z->size) +
-           (half ? rows * (size_t)splits_of(z) * (size_t)kernel_size(z->size) * sizeof(float) : 0);
+static size_t scratch_bytes(const struct attention_sizes *z, bool half, bool wgmma) {
+    size_t rows = (size_t)z->sequences * (size_t)z->heads * padded_length(z, wgmma);
+    return numbers_bytes(z, wgmma) + rotary_table_bytes(z->length, z->size) +
+           (half ? rows * (size_t)splits_of(z, wgmma) * (size_t)kernel_size(z->size) * sizeof(float) : 0);
 }
 
-size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
+size_t cuda_attention_scratch(const struct cuda *s, const struct kernel_limits *l) {
     if (l->heads == 0)
         return 0;
     size_t most = rotary_table_bytes(l->length, l->head_size);
@@ -399,8 +317,10 @@ size_t cuda_attention_scratch(const struct kernel_limits *l, bool half) {
     for (int sequences = 1; sequences <= l->models * l->batch; sequences++) { // fewer of them may be split more
         struct attention_shape shape = {sequences, l->length, l->heads, l->kv_heads, l->head_size, 0};
         struct attention_sizes z = attention_sizes_of(&shape, 1);
-        size_t bytes = scratch_bytes(&z, half);
-        most = bytes > most ? bytes : most;
+        for (int wgmma = 0; wgmma <= has_wgmma(s, z.size); wgmma++) {
+            size_t bytes = scratch_bytes(&z, s->half, wgmma != 0);
+            most = bytes > most ? bytes : most;
+        }
     }
     return most;
 }
@@ -410,10 +330,10 @@ template <int D> constexpr int numbers_lanes = D == 96 ? 16 : D / 8;
 // The table of turns, too; returns it (NULL: dq and dk leave as they are).
 template <typename T, int LANES>
 static const float *take_numbers(const struct backward_call *c, query_numbers *numbers, float unit) {
-    size_t padded = padded_length(&c->z), rows = (size_t)c->z.sequences * padded * (size_t)c->z.heads;
+    size_t padded = padded_length(&c->z, c->wgmma), rows = (size_t)c->z.sequences * padded * (size_t)c->z.heads;
     float *turns = c->shape->theta == 0 || !turned_in_tiles(c->z.size)
                        ? NULL
-                       : (float *)((char *)numbers + numbers_bytes(&c->z));
+                       : (float *)((char *)numbers + numbers_bytes(&c->z, c->wgmma));
     size_t turned = turns ? rotary_table_bytes(c->z.length, c->z.size) / (8 * sizeof(float)) : 0; // threads
     struct cuda_grid grid = {dim3(cuda_blocks(rows * LANES > turned ? rows * LANES : turned, NUMBERS_THREADS)),
                              NUMBERS_THREADS, 0};
@@ -431,69 +351,81 @@ template <int D> static void run_float(const struct backward_call *c, query_numb
         2 * (backward_rows<D> + FLOAT_PASSING) * (size_t)(D + 4) + 2 * backward_rows<D> * FLOAT_WEIGHTS;
     struct cuda_grid grid = {dim3(sequences * (unsigned)z->kv_heads), FLOAT_THREADS, floats * sizeof(float)};
     cuda_launch(c->s, "attention backward", backward_float<D, true>, grid, (float *)c->dqkv,
-                (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
+                (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z, false));
     grid.blocks.x = sequences * (unsigned)z->heads;
     cuda_launch(c->s, "attention backward", backward_float<D, false>, grid, (float *)c->dqkv,
-                (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z));
+                (const float *)c->dout, (const float *)c->qkv, numbers, turns, *z, (int)padded_length(z, false));
 }
 
-template <typename plan> static void run_half(const struct backward_call *c, query_numbers *numbers) {
+template <int D> static void run_half(const struct backward_call *c, query_numbers *numbers) {
     const struct attention_sizes *z = &c->z;
+    bool lean = (size_t)backward_plan<D, false>::SHARED > c->s->shared_most;
+    int step = c->wgmma ? WGMMA_STEP : lean ? backward_plan_least<D>::STEP : backward_plan<D, false>::STEP;
     struct backward_arrays a = {};
-    a.turns = take_numbers<bf16, numbers_lanes<plan::D>>(c, numbers, LOG2_E);
+    a.turns = take_numbers<bf16, numbers_lanes<D>>(c, numbers, LOG2_E);
     a.dqkv = (bf16 *)c->dqkv;
     a.dout = (const bf16 *)c->dout;
     a.qkv = (const bf16 *)c->qkv;
     a.numbers = numbers;
-    a.dq = (float *)((char *)numbers + numbers_bytes(z) + rotary_table_bytes(z->length, z->size));
-    a.splits = splits_of(z);
+    a.dq = (float *)((char *)numbers + numbers_bytes(z, c->wgmma) + rotary_table_bytes(z->length, z->size));
+    a.splits = splits_of(z, c->wgmma);
     while (1 << a.split_bits < a.splits)
         a.split_bits++;
-    a.query_tiles = (int)(padded_length(z) / plan::STEP);
-    unsigned sequences = (unsigned)z->sequences, high = cuda_blocks(sequences, GRID_MOST);
-    struct cuda_grid grid = {dim3((unsigned)(z->kv_heads * a.splits), cuda_blocks(sequences, high), high),
-                             plan::THREADS, plan::SHARED};
-    cuda_launch(c->s, "attention backward", backward_half<plan>, grid, a, *z);
-    if (a.splits == 1)
-        return;
-    grid = {dim3(sequences * (unsigned)(z->heads * a.query_tiles)), plan::THREADS, 0};
-    cuda_launch(c->s, "attention backward", add_splits<plan>, grid, a, *z);
+    a.query_tiles = (int)padded_length(z, c->wgmma) / step;
+    if (c->wgmma)
+        cuda_backward_wgmma(c->s, &a, z);
+    else if (lean)
+        launch_backward<backward_plan_least<D>>(c->s, backward_half<backward_plan_least<D>>, a, *z);
+    else
+        launch_backward<backward_plan<D, false>>(c->s, backward_half<backward_plan<D, false>>, a, *z);
 }
 
 template <int D> static void backward_of_size(const struct backward_call *c) {
-    query_numbers *numbers = (query_numbers *)cuda_scratch(c->s, scratch_bytes(&c->z, c->s->half));
-    if (!numbers)
-        return;
-    if (!c->s->half)
+    query_numbers *numbers = (query_numbers *)cuda_scratch(c->s, scratch_bytes(&c->z, c->s->half, c->wgmma));
+    if (numbers && c->s->half)
+        run_half<D>(c, numbers);
+    else if (numbers)
         run_float<D>(c, numbers);
-    else if (backward_plan<D, false>::SHARED <= c->s->shared_most)
-        run_half<backward_plan<D, false>>(c, numbers);
+}
+
+static void run_mma(struct cuda *s, void *call) {
+    struct backward_call *c = (struct backward_call *)call;
+    c->wgmma = false;
+    switch (kernel_size(c->z.size)) {
+    case 8:
+        backward_of_size<8>(c);
+        break;
+    case 16:
+        backward_of_size<16>(c);
+        break;
+    case 32:
+        backward_of_size<32>(c);
+        break;
+    case 64:
+        backward_of_size<64>(c);
+        break;
+    case 96:
+        backward_of_size<96>(c);
+        break;
+    default:
+        backward_of_size<128>(c);
+    }
+}
+
+static void run_wgmma(struct cuda *s, void *call) {
+    struct backward_call *c = (struct backward_call *)call;
+    c->wgmma = true;
+    if (kernel_size(c->z.size) == 64)
+        backward_of_size<64>(c);
     else
-        run_half<backward_plan_least<D>>(c, numbers);
+        backward_of_size<128>(c);
 }
 
 void cuda_attention_backward(struct device *d, dptr dqkv, dptr dout, dptr out, dptr qkv, dptr lse,
                              const struct attention_shape *shape, int models) {
-    struct backward_call c = {cuda_of(d), dqkv, dout, out, qkv, lse, shape, attention_sizes_of(shape, models)};
-    switch (kernel_size(shape->head_size)) {
-    case 8:
-        backward_of_size<8>(&c);
-        break;
-    case 16:
-        backward_of_size<16>(&c);
-        break;
-    case 32:
-        backward_of_size<32>(&c);
-        break;
-    case 64:
-        backward_of_size<64>(&c);
-        break;
-    case 96:
-        backward_of_size<96>(&c);
-        break;
-    default:
-        backward_of_size<128>(&c);
-    }
+    struct backward_call c = {
+        cuda_of(d), false, dqkv, dout, out, qkv, lse, shape, attention_sizes_of(shape, models)};
+    attention_run(c.s, "backward", &c.z, run_mma, run_wgmma, &c);
     if (shape->theta != 0 && !turned_in_tiles(shape->head_size))
         cuda_rotary(c.s, dqkv, NULL, shape, models, 0, shape->heads + shape->kv_heads, -1);
 }

@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 2)
     const int tiles = (z.length + FLOAT_ROWS - 1) / FLOAT_ROWS;
     const int first = (tiles - 1 - (int)(blockIdx.x % (unsigned)tiles)) * FLOAT_ROWS;
     const int sequence = (int)(blockIdx.x / (unsigned)tiles) / z.heads;
-    const int head = (int)(blockIdx.x / (unsigned)tiles) % z.heads, kv = head / (z.heads / z.kv_heads);
+    const int head = (int)(blockIdx.x / (unsigned)tiles) % z.heads, kv = head / z.group;
     const float *keys = qkv + key_offset(z, sequence, 0, kv);
     const float *values = keys + z.values;
     float *query_tile = (float *)shared_memory, *key_tile = query_tile + FLOAT_ROWS * (D + 4);
@@ -195,24 +195,24 @@ __global__ void __launch_bounds__(FLOAT_THREADS, 1)
     backward_float(float *dqkv, const float *dout, const float *qkv, const query_numbers *numbers,
                    const float *turns, attention_sizes z, int padded) {
     // (Read anew: one register less, which the largest head lacks.)
-    const int x = thread_anew() % 8, y = thread_anew() / 8, group = z.heads / z.kv_heads;
+    const int x = thread_anew() % 8, y = thread_anew() / 8;
     constexpr int ROWS = backward_rows<D>, I = ROWS / 16;
     const int tiles = (z.length + ROWS - 1) / ROWS, first = (int)(blockIdx.x % (unsigned)tiles) * ROWS;
     const int index = (int)(blockIdx.x / (unsigned)tiles);
     constexpr int columns = D + 4;
     const int sequence = index / (KEYS ? z.kv_heads : z.heads), own = index % (KEYS ? z.kv_heads : z.heads);
-    const int kv = KEYS ? own : own / group;
+    const int kv = KEYS ? own : own / z.group;
     float *rows = (float *)shared_memory, *rows_2 = rows + ROWS * columns; // q and dout, or k and v
     float *passing = rows_2 + ROWS * columns, *passing_2 = passing + FLOAT_PASSING * columns;
     float *weights = passing_2 + FLOAT_PASSING * columns, *dscores = weights + ROWS * FLOAT_WEIGHTS;
     const float *key_rows = qkv + key_offset(z, sequence, 0, kv);
     const int across = z.heads * z.size;
     float sum[I][D / 8] = {}, sum_2[I][D / 8] = {};
-    for (int head = KEYS ? kv * group : own; head < (KEYS ? (kv + 1) * group : own + 1); head++) {
+    for (int head = KEYS ? kv * z.group : own; head < (KEYS ? (kv + 1) * z.group : own + 1); head++) {
         const float *query_rows = qkv + query_offset(z, sequence, 0, head);
         const float *dout_rows = dout + ((int64_t)sequence * z.length * z.heads + head) * z.size;
         const query_numbers *of_head = numbers + ((int64_t)sequence * z.heads + head) * padded;
-        if (KEYS && head == kv * group) {
+        if (KEYS && head == kv * z.group) {
             float_rows<D, ROWS>(rows, key_rows + (int64_t)first * z.width, z.width, z.length - first, z);
             float_rows<D, ROWS>(rows_2, key_rows + (int64_t)first * z.width + z.values, z.width, z.length - first,
                                 z);

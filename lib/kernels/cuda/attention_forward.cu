@@ -45,7 +45,7 @@ __device__ __forceinline__ void weigh_keys(running_softmax<D / 8> &r, float (&s)
                     if (n * 8 + e % 2 - m * 16 - e / 2 * 8 > distance)
                         s[m][n][e] = -INFINITY;
     }
-    follow_scores<D / 8>(r, s, scale);
+    follow_scores(r, s, scale);
     uint32_t weights[2][2][4]; // the accumulators' layout is that of an A operand
 #pragma unroll
     for (int n = 0; n < 4; n++)
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
     if (index >= z.sequences * z.heads)
         return;
     const int sequence = same_in_warp(index / z.heads), head = index - sequence * z.heads;
-    const int kv = same_in_warp(head / (z.heads / z.kv_heads));
+    const int kv = same_in_warp(head / z.group);
     const int first = (int)(gridDim.y - 1 - blockIdx.y) * FORWARD_QUERIES, row = first + warp * 32;
     const bf16 *keys = qkv + key_offset(z, sequence, 0, kv);
     constexpr int query_tile = 0, tile = FORWARD_QUERIES * row_size;
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
                 load_a<D>(query[k][m], queries, m, k);
     }
     running_softmax<D / 8> r;
-    start<D / 8>(r, -INFINITY);                              // finite from the first keys on: all rows see key 0
+    start(r, -INFINITY);                                     // finite from the first keys on: all rows see key 0
     const int last = min(first + FORWARD_QUERIES, z.length); // keys from here on are of no use to this block
     for (int key = 0; key < last; key += KEYS) {
         const int turn = key / KEYS % 2;
@@ -171,86 +171,83 @@ __global__ void __launch_bounds__(FORWARD_THREADS, forward_blocks<D>)
 
 // ---- the operation ----
 
-struct forward_call {
-    struct cuda *s;
-    void *out, *lse, *qkv;
-    const float *turns;
-    bool turn_keys; // in each block
-    struct attention_sizes z;
-};
-
 // Turning keys where they are used pays where few blocks use a key: a pair costs about 12 instructions each time,
 // by calculation 0.4 ps of an H100, against 8 bytes of memory traffic, 2.4 ps, or 1 from L2. In training they have
 // to be written turned anyway. The shape alone decides, and the bytes are the same.
 static bool few_blocks(const struct attention_sizes *z) {
     int64_t tiles = (z->length + FORWARD_QUERIES - 1) / FORWARD_QUERIES;
-    return z->size <= 32 && (tiles + 1) * (z->heads / z->kv_heads) <= 4; // twice the blocks of a key
+    return z->size <= 32 && (tiles + 1) * z->group <= 4; // twice the blocks of a key
 }
 
 // Turns what the kernel does not: keys; in float32, or where a head cannot be turned in tiles, queries too. False
 // where scratch is short.
-static bool turn(struct forward_call *c, const struct attention_shape *shape, int models) {
+static bool turn(struct cuda *s, struct forward_call *c, const struct attention_shape *shape, int models) {
     if (shape->theta == 0)
         return true;
-    float *turns = (float *)cuda_scratch(c->s, rotary_table_bytes(shape->length, shape->head_size));
+    float *turns = (float *)cuda_scratch(s, rotary_table_bytes(shape->length, shape->head_size));
     if (!turns)
         return false;
-    if (!c->s->half || !turned_in_tiles(shape->head_size)) {
-        cuda_rotary(c->s, c->qkv, turns, shape, models, 0, shape->heads + shape->kv_heads, 1);
+    if (!s->half || !turned_in_tiles(shape->head_size)) {
+        cuda_rotary(s, c->qkv, turns, shape, models, 0, shape->heads + shape->kv_heads, 1);
         return true;
     }
     c->turns = turns;
     c->turn_keys = !c->lse && few_blocks(&c->z);
-    cuda_rotary(c->s, c->qkv, turns, shape, models, shape->heads, c->turn_keys ? 0 : shape->kv_heads, 1);
+    cuda_rotary(s, c->qkv, turns, shape, models, shape->heads, c->turn_keys ? 0 : shape->kv_heads, 1);
     return true;
 }
 
-template <int D, int KEYS> static void run_half(const struct forward_call *c, size_t heads) {
+template <int D, int KEYS> static void run_half(struct cuda *s, const struct forward_call *c, size_t heads) {
     struct cuda_grid grid = {dim3((unsigned)(heads < FORWARD_HEADS ? heads : (size_t)FORWARD_HEADS),
                                   cuda_blocks((size_t)c->z.length, FORWARD_QUERIES),
                                   cuda_blocks(heads, FORWARD_HEADS)),
                              FORWARD_THREADS, forward_shared<D, KEYS>};
-    cuda_launch(c->s, "attention forward", forward_half<D, KEYS>, grid, (bf16 *)c->out, (float *)c->lse,
+    cuda_launch(s, "attention forward", forward_half<D, KEYS>, grid, (bf16 *)c->out, (float *)c->lse,
                 (bf16 *)c->qkv, c->turns, c->turn_keys, c->z);
 }
 
-template <int D> static void forward_of_size(const struct forward_call *c) {
+template <int D> static void forward_of_size(struct cuda *s, const struct forward_call *c) {
     size_t heads = (size_t)c->z.sequences * (size_t)c->z.heads, length = (size_t)c->z.length;
-    if (c->s->half && forward_shared<D, FORWARD_KEYS> <= c->s->shared_most) {
-        run_half<D, FORWARD_KEYS>(c, heads);
-    } else if (c->s->half) {
-        run_half<D, forward_keys_least<D>>(c, heads);
+    if (s->half && forward_shared<D, FORWARD_KEYS> <= s->shared_most) {
+        run_half<D, FORWARD_KEYS>(s, c, heads);
+    } else if (s->half) {
+        run_half<D, forward_keys_least<D>>(s, c, heads);
     } else {
         size_t floats = (FLOAT_ROWS + 2 * FLOAT_PASSING) * (size_t)(D + 4) + FLOAT_ROWS * FLOAT_WEIGHTS;
         struct cuda_grid grid = {dim3((unsigned)heads * cuda_blocks(length, FLOAT_ROWS)), FLOAT_THREADS,
                                  floats * sizeof(float)};
-        cuda_launch(c->s, "attention forward", forward_float<D>, grid, (float *)c->out, (float *)c->lse,
+        cuda_launch(s, "attention forward", forward_float<D>, grid, (float *)c->out, (float *)c->lse,
                     (const float *)c->qkv, c->z);
+    }
+}
+
+static void run_mma(struct cuda *s, void *call) {
+    const struct forward_call *c = (const struct forward_call *)call;
+    switch (kernel_size(c->z.size)) {
+    case 8:
+        forward_of_size<8>(s, c);
+        break;
+    case 16:
+        forward_of_size<16>(s, c);
+        break;
+    case 32:
+        forward_of_size<32>(s, c);
+        break;
+    case 64:
+        forward_of_size<64>(s, c);
+        break;
+    case 96:
+        forward_of_size<96>(s, c);
+        break;
+    default:
+        forward_of_size<128>(s, c);
     }
 }
 
 void cuda_attention_forward(struct device *d, dptr out, dptr lse, dptr qkv, const struct attention_shape *shape,
                             int models) {
-    struct forward_call c = {cuda_of(d), out, lse, qkv, NULL, false, attention_sizes_of(shape, models)};
-    if (!turn(&c, shape, models))
-        return;
-    switch (kernel_size(shape->head_size)) {
-    case 8:
-        forward_of_size<8>(&c);
-        break;
-    case 16:
-        forward_of_size<16>(&c);
-        break;
-    case 32:
-        forward_of_size<32>(&c);
-        break;
-    case 64:
-        forward_of_size<64>(&c);
-        break;
-    case 96:
-        forward_of_size<96>(&c);
-        break;
-    default:
-        forward_of_size<128>(&c);
-    }
+    struct cuda *s = cuda_of(d);
+    struct forward_call c = {out, lse, qkv, NULL, false, attention_sizes_of(shape, models)};
+    if (turn(s, &c, shape, models))
+        attention_run(s, "forward", &c.z, run_mma, cuda_forward_wgmma, &c);
 }

@@ -107,7 +107,7 @@ __device__ __forceinline__ void weigh(own_rows<STEPS> &s, float (&z)[2][4][4], u
                 for (int e = 0; e < 4; e++)
                     if (column + n * 8 + e % 2 >= vocab)
                         z[m][n][e] = -INFINITY;
-    follow_scores<STEPS * 2>(s, z, LOG2_E);
+    follow_scores(s, z, LOG2_E);
 #pragma unroll
     for (int m = 0; m < 2; m++)
 #pragma unroll
@@ -188,7 +188,7 @@ template <int STEPS> __global__ void __launch_bounds__(SMALL_THREADS, 2) classif
     uint32_t a[own_operands<STEPS>][2][4];
     take_own<STEPS>(a, shared, q.x + (size_t)blockIdx.y * q.rows * q.hidden, first, q.rows, q.hidden);
     own_rows<STEPS> s;
-    start<STEPS * 2>(s, LEAST_LOGIT * LOG2_E);
+    start(s, LEAST_LOGIT * LOG2_E);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         uint32_t row = own + i * 8;

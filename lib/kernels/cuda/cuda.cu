@@ -214,7 +214,7 @@ static size_t memory_used(const struct device *d) {
 // ---- scratch ----
 
 static size_t largest_scratch(const struct cuda *s, const struct kernel_limits *l) {
-    const size_t all[] = {cuda_embed_scratch(l), cuda_norm_scratch(l), cuda_attention_scratch(l, s->half),
+    const size_t all[] = {cuda_embed_scratch(l), cuda_norm_scratch(l), cuda_attention_scratch(s, l),
                           cuda_classifier_scratch(l, s->half), cuda_update_scratch(l)};
     size_t most = 0;
     for (size_t bytes : all)
@@ -287,37 +287,59 @@ static int check_device(int index) {
     return OK;
 }
 
+// TACIT_ATTENTION: mma or wgmma.
+static int choose_attention(struct cuda *s) {
+    const char *named = getenv("TACIT_ATTENTION");
+    if (!named || !*named)
+        return OK;
+    if (strcmp(named, "mma") != 0 && strcmp(named, "wgmma") != 0)
+        return error_set(ERROR_USAGE, "TACIT_ATTENTION: '%s' is neither mma nor wgmma", named);
+    s->attention = *named == 'm' ? ATTENTION_MMA : ATTENTION_WGMMA;
+    if (s->attention == ATTENTION_WGMMA && !s->warpgroups)
+        return error_set(ERROR_SYSTEM,
+                         "TACIT_ATTENTION: device 'cuda:%d' has no wgmma (only compute capability 9.0 has)",
+                         s->index);
+    return OK;
+}
+
 static int open_state(struct cuda *s) {
-    int shared = 0;
+    int shared = 0, major = 0;
     cudaError_t status = cudaSetDevice(s->index);
     if (status == cudaSuccess)
         status = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, s->index);
+    if (status == cudaSuccess)
+        status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, s->index);
     if (status == cudaSuccess)
         status = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
     if (status != cudaSuccess)
         return error_set(ERROR_SYSTEM, "device 'cuda:%d': starting: %s", s->index, cudaGetErrorString(status));
     s->shared_most = (size_t)shared;
+    s->warpgroups = major == 9;
     cublasStatus_t products = cublasLtCreate(&s->products);
     if (products != CUBLAS_STATUS_SUCCESS)
         return error_set(ERROR_SYSTEM, "device 'cuda:%d': cuBLASLt does not start (status %d)", s->index,
                          (int)products);
-    int code = staging_open(s);
+    int code = choose_attention(s);
+    if (code == OK)
+        code = staging_open(s);
     return code == OK ? cuda_matmul_open(s) : code;
 }
 
-// The chip's name, and which table of `make tune` chooses the products: both go into logs.
+// The chip's name, which table of `make tune` chooses the products, and which kernels attention if it was said:
+// all goes into logs.
 static void describe(struct device *d) {
+    static const char *const attention[] = {"", ", attention by mma", ", attention by wgmma"};
     struct cuda *s = cuda_of(d);
     uint32_t digest = cuda_matmul_digest(s);
+    char tuned[32] = "";
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, s->index) != cudaSuccess) {
         cudaGetLastError();
         return;
     }
     if (digest != 0)
-        snprintf(d->detail, sizeof d->detail, "%.64s, tuned %08x", properties.name, digest);
-    else
-        snprintf(d->detail, sizeof d->detail, "%.64s", properties.name);
+        snprintf(tuned, sizeof tuned, ", tuned %08x", digest);
+    snprintf(d->detail, sizeof d->detail, "%.56s%s%s", properties.name, tuned, attention[s->attention]);
 }
 
 // bfloat16 unless float32 is asked for: every chip served has the instruction.

@@ -26,6 +26,13 @@ struct recorded_steps; // record.cu: graphs by key
 struct cuda_block;     // cuda.cu: memory that is allocated
 struct cuda_staging;   // cuda.cu: uploads under way
 
+// Which kernels compute attention where there are two (TACIT_ATTENTION).
+enum cuda_attention {
+    ATTENTION_TUNED, // by the table of `make tune`; without a line for the shape, mma.sync
+    ATTENTION_MMA,
+    ATTENTION_WGMMA,
+};
+
 struct cuda {
     cudaStream_t stream;
     cublasLtHandle_t products;
@@ -33,7 +40,9 @@ struct cuda {
     bool half;          // the compute dtype is bfloat16
     int index;          // of the device
     size_t shared_most; // bytes of shared memory that a block may have
-    size_t used;        // bytes allocated
+    bool warpgroups;    // it has the tensor cores of sm_90a
+    enum cuda_attention attention;
+    size_t used; // bytes allocated
     struct cuda_block *blocks;
     struct cuda_staging *staging;
     int failure; // kept until the next download or synchronize
@@ -66,7 +75,7 @@ void *cuda_scratch(struct cuda *s, size_t bytes);
 // Scratch that each operation will ask for within these limits.
 size_t cuda_embed_scratch(const struct kernel_limits *l);
 size_t cuda_norm_scratch(const struct kernel_limits *l);
-size_t cuda_attention_scratch(const struct kernel_limits *l, bool half);
+size_t cuda_attention_scratch(const struct cuda *s, const struct kernel_limits *l);
 size_t cuda_classifier_scratch(const struct kernel_limits *l, bool half);
 size_t cuda_update_scratch(const struct kernel_limits *l);
 

@@ -348,7 +348,7 @@ void cuda_matmul_close(struct cuda *s) {
             next = p->next;
             free(p);
         }
-    matmul_table_close(s->matmuls->table);
+    matmul_table_close(s->matmuls);
     cuda_memory_free(s, s->matmuls->workspace);
     free(s->matmuls);
     s->matmuls = NULL;

@@ -49,6 +49,7 @@ struct matmul_cache {
     void *workspace;
     struct matmul_plan *plans[MATMUL_BUCKETS]; // by the key's hash
     struct matmul_table *table;                // NULL: none
+    struct attention_choice *attention;        // what tuning chose
     bool tuning;                               // plans are timed when they are made
 };
 
@@ -68,7 +69,7 @@ void matmul_describe(const struct matmul_key *k, char text[MATMUL_KEY_TEXT]);
 // tune.cu: the table beside the backend or in TACIT_TUNE, if there is one for this device and library; the plan's
 // line in it, if it has one (false: none); and the choice by timing.
 int matmul_table_open(struct cuda *s);
-void matmul_table_close(struct matmul_table *t);
+void matmul_table_close(struct matmul_cache *m);
 bool matmul_table_find(struct cuda *s, struct matmul_plan *p);
 void matmul_tune(struct cuda *s, struct matmul_plan *p, const struct matmul_call *call);
 

@@ -1,11 +1,13 @@
-// Which of cuBLASLt's algorithms, and whether GELU is fused: chosen once by timing (`make tune`), written to a
-// file, and looked up when a plan is made. A run times nothing: without the file it takes the heuristics' first
-// choice.
+// Which of cuBLASLt's algorithms, whether GELU is fused, and which of two kernels computes attention: chosen once
+// by timing (`make tune`), written to a file, and looked up when a plan is made or attention is called. A run
+// times nothing: without the file it takes the heuristics' first choice, and mma.sync.
 //
 // The file: a line for each product, fields with tabs between them: device, cuBLASLt's version, the product
 // (matmul_describe), its algorithm (64 bytes in hexadecimal, opaque, good for that version alone) or "apart" (the
 // plain product and gelu.cu's kernel), and the microseconds of the choice and of the heuristics' first, for the
-// reader. Lines of other devices and versions, and lines that begin with #, are skipped.
+// reader. For attention the choice is "mma" or "wgmma", and the second time is mma's. Lines of other devices and
+// versions, and lines that begin with #, are skipped.
+#include "attention.cuh"
 #include "matmul.cuh"
 
 #include <dlfcn.h>
@@ -17,6 +19,15 @@ static const char table_name[] = "libtacit-cuda.tune"; // beside the backend
 
 struct table_line {
     const char *product, *algorithm; // in text
+};
+
+enum { ATTENTION_TEXT = 96 };
+
+struct attention_choice { // of tuning
+    char call[ATTENTION_TEXT];
+    bool wgmma;
+    float microseconds, mma_microseconds;
+    struct attention_choice *next;
 };
 
 struct matmul_table {
@@ -40,7 +51,12 @@ void matmul_describe(const struct matmul_key *k, char text[MATMUL_KEY_TEXT]) {
 
 // ---- reading ----
 
-void matmul_table_close(struct matmul_table *t) {
+void matmul_table_close(struct matmul_cache *m) {
+    struct matmul_table *t = m->table;
+    for (struct attention_choice *c = m->attention, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
     if (!t)
         return;
     free(t->lines);
@@ -180,16 +196,18 @@ static bool parse_algorithm(const char *text, cublasLtMatmulAlgo_t *algorithm) {
     return true;
 }
 
+// The choice for a product or a call of attention; NULL: there is none.
+static const char *find_line(const struct matmul_table *t, const char *what) {
+    for (int i = 0; t && i < t->count; i++)
+        if (strcmp(t->lines[i].product, what) == 0)
+            return t->lines[i].algorithm;
+    return NULL;
+}
+
 bool matmul_table_find(struct cuda *s, struct matmul_plan *p) {
-    const struct matmul_table *t = s->matmuls->table;
     char product[MATMUL_KEY_TEXT];
-    const char *found = NULL;
-    if (!t)
-        return false;
     matmul_describe(&p->key, product);
-    for (int i = 0; i < t->count && !found; i++)
-        if (strcmp(t->lines[i].product, product) == 0)
-            found = t->lines[i].algorithm;
+    const char *found = find_line(s->matmuls->table, product);
     if (!found)
         return false;
     cublasLtMatmulHeuristicResult_t result = {};
@@ -211,10 +229,9 @@ enum { CANDIDATES = 16, ROUNDS = 3 };
 static const float round_milliseconds = 3; // of each of a candidate's rounds
 static const float worth = 0.98f;          // a later candidate must take less than this of the heuristics' first
 
-typedef void (*timed_work)(struct cuda *s, void *context);
-
 // Milliseconds of `times` runs.
-static float run_milliseconds(struct cuda *s, timed_work work, void *context, int times) {
+static float run_milliseconds(struct cuda *s, void (*work)(struct cuda *s, void *context), void *context,
+                              int times) {
     cudaEvent_t begin = NULL, end = NULL;
     float milliseconds = 0;
     bool good = cuda_check(s, cudaEventCreate(&begin), "timing") &&
@@ -233,7 +250,7 @@ static float run_milliseconds(struct cuda *s, timed_work work, void *context, in
 }
 
 // Microseconds of one run: the best of several rounds, behind a warm-up that sizes them.
-static float microseconds_of(struct cuda *s, timed_work work, void *context) {
+static float microseconds_of(struct cuda *s, void (*work)(struct cuda *s, void *context), void *context) {
     run_milliseconds(s, work, context, 1);
     float once = run_milliseconds(s, work, context, 2) / 2, best = 1e30f;
     int times = once > 0 ? (int)(round_milliseconds / once) : 1;
@@ -290,6 +307,50 @@ void matmul_tune(struct cuda *s, struct matmul_plan *p, const struct matmul_call
     }
 }
 
+// ---- attention ----
+
+// Times either kernel; repeated, forward turns q again and again, which does not matter to the time.
+static bool choose_attention(struct cuda *s, const char *call, attention_work mma, attention_work wgmma,
+                             void *context) {
+    for (const struct attention_choice *c = s->matmuls->attention; c; c = c->next)
+        if (strcmp(c->call, call) == 0)
+            return c->wgmma;
+    struct attention_choice *c = (struct attention_choice *)calloc(1, sizeof *c);
+    if (!c) {
+        cuda_fail(s, "out of memory: %zu bytes", sizeof *c);
+        return false;
+    }
+    snprintf(c->call, sizeof c->call, "%s", call);
+    c->microseconds = c->mma_microseconds = microseconds_of(s, mma, context);
+    float other = microseconds_of(s, wgmma, context);
+    c->wgmma = other < worth * c->mma_microseconds;
+    if (c->wgmma)
+        c->microseconds = other;
+    c->next = s->matmuls->attention;
+    s->matmuls->attention = c;
+    return c->wgmma;
+}
+
+static bool looked_up_attention(struct cuda *s, const char *call) {
+    const char *found = find_line(s->matmuls->table, call);
+    if (found && strcmp(found, "mma") != 0 && strcmp(found, "wgmma") != 0)
+        cuda_fail(s, "device 'cuda:%d': the table of `make tune` has '%.32s' for %s", s->index, found, call);
+    return found && strcmp(found, "wgmma") == 0;
+}
+
+void attention_run(struct cuda *s, const char *direction, const struct attention_sizes *z, attention_work mma,
+                   attention_work wgmma, void *context) {
+    bool chosen = has_wgmma(s, z->size) && s->attention == ATTENTION_WGMMA;
+    if (has_wgmma(s, z->size) && s->attention == ATTENTION_TUNED) {
+        char call[ATTENTION_TEXT];
+        snprintf(call, sizeof call, "attention %s %dx%d heads %d of %d keys %d", direction, z->sequences,
+                 z->length, z->heads, z->size, z->kv_heads);
+        chosen =
+            s->matmuls->tuning ? choose_attention(s, call, mma, wgmma, context) : looked_up_attention(s, call);
+    }
+    (chosen ? wgmma : mma)(s, context);
+}
+
 // ---- writing ----
 
 extern "C" int kernels_cuda_tune_begin(struct device *d) {
@@ -320,11 +381,15 @@ extern "C" int kernels_cuda_tune_end(struct device *d, const char *path) {
     FILE *f = fopen(path, "w");
     if (!f)
         return error_set(ERROR_SYSTEM, "%s: cannot write it", path);
-    fprintf(f, "# device, cuBLASLt, product, algorithm, its microseconds, those of the heuristics' first\n");
+    fprintf(f,
+            "# device, cuBLASLt, product, algorithm, its microseconds, those of the heuristics' first (of mma)\n");
     for (int i = 0; i < MATMUL_BUCKETS; i++)
         for (const struct matmul_plan *p = s->matmuls->plans[i]; p; p = p->next)
             if (p->microseconds > 0)
                 write_line(f, properties.name, p);
+    for (const struct attention_choice *c = s->matmuls->attention; c; c = c->next)
+        fprintf(f, "%s\t%zu\t%s\t%s\t%.2f\t%.2f\n", properties.name, cublasLtGetVersion(), c->call,
+                c->wgmma ? "wgmma" : "mma", c->microseconds, c->mma_microseconds);
     bool written = !ferror(f);
     return fclose(f) == 0 && written ? OK : error_set(ERROR_SYSTEM, "%s: cannot write it", path);
 }
