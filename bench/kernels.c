@@ -4,8 +4,9 @@
 //       on the CPU, at the shapes of the demo's models and of the rows of `make bench` (or those whose name begins
 //       so), with 1 and 2 threads (or so many, and then only bfloat16); each table ends with what a whole training
 //       step would take of these kernels alone
-//   kernels --roofline DEVICE B S L H A F V [G [SIDE]]
-//       on a device in bfloat16, G models of one shape at once, each kernel beside its floor, with tabs between:
+//   kernels --roofline DEVICE B S L H A F V [G [SIDE [NAME]]]
+//       on a device in bfloat16, G models of one shape at once, each kernel (or those whose name begins so) beside
+//       its floor, with tabs between:
 //       NAME MICROSECONDS FLOOR_MICROSECONDS FLOPS BYTES TIMES_A_PASS TIMES_AN_UPDATE. The first lines are the
 //       device's name and the two rates that floors are made of, measured here: that of a product of SIDE, and of
 //       a copy (bytes read and written). FLOOR = max(FLOPS / product, BYTES / copy), every input read once and
@@ -385,7 +386,7 @@ static void measure_rates(const char *device, int side, double *product, double 
     device_close(b.d);
 }
 
-static int roofline(const char *device, const struct shape *s, int side) {
+static int roofline(const char *device, const struct shape *s, int side, const char *name) {
     double product, copy;
     struct bench b;
     measure_rates(device, side, &product, &copy);
@@ -393,6 +394,8 @@ static int roofline(const char *device, const struct shape *s, int side) {
     make_arrays(&b);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const struct row *row = &table[i];
+        if (strncmp(row->name, name, strlen(name)) != 0)
+            continue;
         double flops = call_flops(&b, row), bytes = call_bytes(&b, row), seconds = best_seconds(&b, row->run);
         double floor = flops / product > bytes / copy ? flops / product : bytes / copy;
         int times = row->per_layer * s->layers + row->per_step;
@@ -410,11 +413,11 @@ static int roofline_main(int argc, char **argv) {
         v[i - 3] = atoi(argv[i]);
     for (int i = 0; i < 9; i++)
         if (argc < 10 || v[i] < 1) {
-            fprintf(stderr, "usage: kernels --roofline DEVICE B S L H A F V [G [SIDE]]\n");
+            fprintf(stderr, "usage: kernels --roofline DEVICE B S L H A F V [G [SIDE [NAME]]]\n");
             return 2;
         }
     struct shape s = {"", v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]};
-    return roofline(argv[2], &s, v[8]);
+    return roofline(argv[2], &s, v[8], argc > 12 ? argv[12] : "");
 }
 
 int main(int argc, char **argv) {

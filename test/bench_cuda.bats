@@ -32,6 +32,30 @@ setup() {
     jq -e '.device | test("tuned")' m/state.json
 }
 
+@test "tune: where there are two kernels for attention, the table chooses by shape" {
+    export EMULATE_CAPABILITY=9.0
+    config 64 32 128 | jq '.num_attention_heads = 2 | .num_key_value_heads = 1' > config.json # heads of 64
+    pattern 16 32 > a.tok
+    run tune --device cuda table config.json:2:32
+    assert_exit 0
+    grep -P '^emulated device\t130000\tattention forward 2x32 heads 2 of 64 keys 1\t(mma|wgmma)\t[0-9.]+\t[0-9.]+$' table
+    grep -P '^emulated device\t130000\tattention backward 2x32 heads 2 of 64 keys 1\t(mma|wgmma)\t[0-9.]+\t[0-9.]+$' table
+    local way run="-q --device cuda --model config.json --batch 2 --steps 2"
+    for way in mma wgmma; do
+        awk -F '\t' -v OFS='\t' -v way=$way '$3 ~ /^attention/ { $4 = way } 1' table > $way.table
+        TACIT_TUNE=$way.table train $run -o by.$way a.tok
+        TACIT_TUNE=$way.table TACIT_ATTENTION=$way train $run -o said.$way a.tok
+        same_weights by.$way said.$way
+    done
+    ! same_weights by.mma by.wgmma
+    TACIT_TUNE=wgmma.table TACIT_ATTENTION=mma train $run -o other a.tok # what is said counts before the table
+    same_weights other by.mma
+    awk -F '\t' -v OFS='\t' '$3 ~ /^attention/ { $4 = "fast" } 1' table > damaged
+    TACIT_TUNE=damaged run train $run -o m a.tok
+    assert_exit 1
+    assert_line "the table of \`make tune\` has 'fast' for attention forward 2x32 heads 2 of 64 keys 1"
+}
+
 @test "tune: a table that is missing, foreign or damaged is one line and no run" {
     config > config.json
     pattern 64 32 > a.tok
