@@ -110,4 +110,7 @@ setup() {
     pattern 64 32 > a.tok
     PATH=$T/moved:$PATH run train --device cuda --model config.json --batch 2 --plan a.tok
     assert_match 'tuned [0-9a-f]{8}'
+    mv moved kit; rm -r results
+    make_bench attention-forward
+    jq -e '.tuned | length > 10 and all(.microseconds > 0 and .microseconds <= .untuned_microseconds)' results/*.json
 }

@@ -80,7 +80,6 @@ __device__ __forceinline__ void weigh_tile(own_queries<plan> &own, float (&s)[1]
             s[0][n][e] = exp2_fast(fmaf(s[0][n][e], scale, -own.r.reference[0][e / 2]));
             own.r.weight[0][e / 2] += s[0][n][e];
         }
-    hold(s[0]); // all of this in front of the wait
     finish_sums(own);
     if (moved)
         rescale(own.r, factor);
