@@ -30,6 +30,8 @@ setup_file() {
     mkstream logprobs n=60 length=16 vocab=64 tasks=2 model=1 o=b.lp
     train -q --model config.json --steps 2 --batch 4 --length 16 -o m a.tok
     train -q --continue m --steps 2 --batch 4 --length 16 -o n a.tok
+    config 600 16 8 1 > wide.json
+    train -q --model wide.json --steps 2 --batch 4 --length 16 -o wide a.tok
 }
 
 # suffer NAME TOOL ARGUMENT...: every fault, beginning with what this folder holds; in memory, where syncing is free.
@@ -162,7 +164,7 @@ unfinished() {
 }
 
 @test "faults: train goes on from a checkpoint, with an assignment, from a pipe" {
-    FAULTS_INPUT=$data/a.tok suffer train-continue train -q --resume --continue "$data/m" --assignment "$data/a.asg" --expert 1 \
+    FAULTS_INPUT=$data/a.tok suffer train-continue train -q --resume --continue "$data/wide" --assignment "$data/a.asg" --expert 1 \
         --batch 4 --length 16 --threads 1 --tokenizer "$golden/tokenizer/tokenizer.json" -o m
 }
 

@@ -102,6 +102,62 @@ losses() { # of the steps in a log
     assert_equal "$output" "train: $models/unigram.model: a tokenizer.json for a unigram model cannot be written"
 }
 
+@test "train: --tokenizer: of tokens of another vocabulary it is refused, another form of theirs is told" {
+    local ours=$golden/tokenizer/tokenizer.json foreign=$golden/tokenizer/foreign.json
+    tokenize -q -t "$ours" --length 32 -o text.tok "$golden/tokenizer/train.txt"
+    config 1000 > wide.json
+    local model="--model wide.json --batch 2 --lr 1e-3 --steps 1"
+    run train $model --tokenizer "$foreign" -o x text.tok
+    assert_exit 3
+    assert_match "^train: $foreign: vocabulary [0-9a-f]{32}, but that of the tokens is $(view --header text.tok |
+        jq -r .vocab); give the vocabulary that made them\$"
+    assert_absent x
+    # the same ids from other words, as where whole words are looked up
+    jq '.model.ignore_merges = true' "$ours" > other.json
+    run train $model --tokenizer other.json -o m text.tok
+    assert_exit 0
+    assert_match "^train: other.json: another form of the tokens' vocabulary, by the bytes of ([0-9]+) of \\1 sequences\$"
+    assert_same other.json m/tokenizer.json
+    run train $model --tokenizer <(cat "$ours") -o n text.tok
+    assert_exit 0
+    assert_equal "$output" ""
+    assert_same "$ours" n/tokenizer.json
+    # what cannot be compared is told
+    run_pipe "cat text.tok | train $model --tokenizer $foreign -o p"
+    assert_exit 0
+    assert_line "train: $foreign: another form of the tokens' vocabulary or another vocabulary: tokens in a pipe do not say"
+    jq '.model.type = "WordPiece"' "$ours" > unknown.json
+    run train $model --tokenizer unknown.json -o q text.tok
+    assert_exit 0
+    assert_match "^train: unknown.json: .*; so it is not compared with the tokens' vocabulary\$"
+    assert_same unknown.json q/tokenizer.json
+}
+
+@test "train: a tokenizer.json with more tokens than the model has is refused, whatever made the tokens" {
+    run train $small --steps 1 --tokenizer "$golden/tokenizer/tokenizer.json" -o m "$data/a.tok"
+    assert_exit 3
+    assert_match "tokenizer.json: vocabulary of [0-9]+ tokens, but the model's has 64\$"
+}
+
+@test "train: the tokenizer.json of an ancestor from elsewhere is compared with the tokens" {
+    local ours=$golden/tokenizer/tokenizer.json foreign=$golden/tokenizer/foreign.json text=$golden/tokenizer/train.txt
+    tokenize -q -t "$ours" --length 32 -o text.tok "$text"
+    head -c 4096 /dev/zero > zeros.bin
+    tokenize -q --import-tokens u16 --vocab-size 900 --length 32 --no-eot -o zeros.tok zeros.bin
+    config 1000 > wide.json
+    # weights that do not say what they were trained on
+    train -q --model wide.json --batch 2 --steps 1 --tokenizer "$foreign" -o elsewhere zeros.tok
+    run train -q --init elsewhere --batch 2 --steps 1 -o x text.tok
+    assert_exit 3
+    assert_match "^train: elsewhere/tokenizer.json: vocabulary [0-9a-f]{32}, but that of the tokens is [0-9a-f]{32}; \
+tokenize with it, or give the tokens' own with --tokenizer\$"
+    train -q --init elsewhere --batch 2 --steps 1 --tokenizer "$ours" -o y text.tok
+    assert_same "$ours" y/tokenizer.json
+    tokenize -q -t "$foreign" --length 32 -o foreign.tok "$text"
+    train --init elsewhere --batch 2 --steps 1 -o z foreign.tok 2> notes
+    assert_same /dev/null notes
+}
+
 @test "train: --init starts a new run from old weights" {
     train $small --steps 5 --tokenizer "$data/config.json" -o old "$data/a.tok"
     train --init old --batch 8 --lr 0 --steps 1 --dtype f32 -q -o new "$data/a.tok"

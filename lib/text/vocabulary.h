@@ -32,6 +32,9 @@ struct vocabulary_options {
 };
 int vocabulary_load(struct vocabulary **v, const char *path);
 int vocabulary_load_with(struct vocabulary **v, const char *path, const struct vocabulary_options *options);
+// The same of a file that was read already, which was called `path`.
+int vocabulary_parse(struct vocabulary **v, const struct buffer *file, const char *path,
+                     const struct vocabulary_options *options);
 void vocabulary_free(struct vocabulary *v);
 // Write tokenizer.json, atomically; path NULL or "-": standard output. Hugging Face's tokenizers 0.23 gives the
 // same ids with it (without the special tokens that a post_processor puts around a text: it is not kept). Byte for

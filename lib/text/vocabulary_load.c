@@ -51,18 +51,13 @@ static int choose_end_of_text(struct vocabulary *v, const char *name) {
     return v->end_of_text != no_id ? OK : error_set(ERROR_INPUT, "\"%.64s\" is no special token", name);
 }
 
-int vocabulary_load_with(struct vocabulary **out, const char *path, const struct vocabulary_options *options) {
-    struct buffer file = {0};
+int vocabulary_parse(struct vocabulary **out, const struct buffer *file, const char *path,
+                     const struct vocabulary_options *options) {
     struct vocabulary *v = NULL;
     *out = NULL;
-    if (path_is_directory(path))
-        return error_set(ERROR_SYSTEM, "%s: is a directory; a checkpoint's vocabulary is %s/tokenizer.json", path,
-                         path);
-    int code = file_read(path, file_limit, &file);
-    if (code == OK)
-        code = vocabulary_new(&v);
+    int code = vocabulary_new(&v);
     if (code == OK) {
-        code = read_file(v, &file, path, options);
+        code = read_file(v, file, path, options);
         if (code == OK)
             code = vocabulary_seal(v);
         if (code == OK)
@@ -70,11 +65,23 @@ int vocabulary_load_with(struct vocabulary **out, const char *path, const struct
         if (code != OK)
             error_prefix(code, "%s", input_name(path));
     }
-    buffer_release(&file);
     if (code == OK)
         *out = v;
     else
         vocabulary_free(v);
+    return code;
+}
+
+int vocabulary_load_with(struct vocabulary **out, const char *path, const struct vocabulary_options *options) {
+    struct buffer file = {0};
+    *out = NULL;
+    if (path_is_directory(path))
+        return error_set(ERROR_SYSTEM, "%s: is a directory; a checkpoint's vocabulary is %s/tokenizer.json", path,
+                         path);
+    int code = file_read(path, file_limit, &file);
+    if (code == OK)
+        code = vocabulary_parse(out, &file, path, options);
+    buffer_release(&file);
     return code;
 }
 

@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "text/vocabulary.h"
 #include "train/train.h"
 
 #include <inttypes.h>
@@ -148,35 +147,10 @@ static int settle_steps(struct training *t) {
     return OK;
 }
 
-// --tokenizer: JSON as it is; another format, which transformers would not read in a checkpoint, as a
-// tokenizer.json.
-static int read_tokenizer(struct training *t) {
-    const char *path = t->options->tokenizer;
-    struct vocabulary *v = NULL;
-    int code = path ? file_read(path, TOKENIZER_LIMIT, &t->tokenizer) : OK;
-    size_t space = 0;
-    while (space < t->tokenizer.size && strchr(" \t\r\n", t->tokenizer.data[space]) && t->tokenizer.data[space])
-        space++;
-    bool json = space < t->tokenizer.size && t->tokenizer.data[space] == '{';
-    if (code != OK || !path || (json && !t->options->pattern))
-        return code;
-    buffer_clear(&t->tokenizer);
-    code = vocabulary_load_with(&v, path, &(struct vocabulary_options){.pattern = t->options->pattern});
-    if (code == OK) {
-        struct digest theirs = vocabulary_digest(v);
-        code = stream_match_vocabularies(path, &theirs, "the tokens", &t->vocab,
-                                         "give the vocabulary that made them");
-        if (code == OK && (code = vocabulary_json(v, &t->tokenizer)) != OK)
-            error_prefix(code, "%s", path);
-    }
-    vocabulary_free(v);
-    return code;
-}
-
 int training_settle(struct training *t) {
     int code = t->runs[0].feed ? check_vocabulary(t) : OK;
     if (code == OK)
-        code = read_tokenizer(t);
+        code = training_read_tokenizer(t);
     if (code == OK)
         code = settle_length(t);
     return code == OK ? settle_steps(t) : code;

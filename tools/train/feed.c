@@ -257,6 +257,14 @@ static int next_of_files(struct feed *f, struct record *r, int *from) {
     return code;
 }
 
+int feed_look(const struct feed *f, uint64_t n, struct record *r, const struct stream_header **h) {
+    int source = 0;
+    while (n >= f->sources[source].count)
+        n -= f->sources[source++].count;
+    *h = header_of(f, source);
+    return read_sample(&f->sources[source], n, r);
+}
+
 static int next_of_pipes(struct feed *f, struct record *r, int *from, bool *got) {
     for (*got = false; f->reading < f->source_count; f->reading++) {
         int code = share_next(f->sources[f->reading].share, r, got);

@@ -39,6 +39,9 @@ struct digest feed_vocab(const struct feed *f, const char **name); // the vocabu
 // at the verified end of the pipes.
 int feed_next(struct feed *f, struct record *r, const struct stream_header **h, const char **name, bool *got);
 
+// Sequence n of one pass, the streams behind each other, without drawing it; files only. Else as feed_next.
+int feed_look(const struct feed *f, uint64_t n, struct record *r, const struct stream_header **h);
+
 uint64_t feed_drawn(const struct feed *f);     // samples so far
 const char *feed_latest(const struct feed *f); // the stream of the latest one
 double feed_epochs(const struct feed *f);      // passes over the data so far; 0 for pipes

@@ -112,6 +112,11 @@ int training_describe(const struct training *t, struct run *r);
 // null means unknown and equals everything.
 int configuration_compare(const json_t *there, const json_t *here, const char *what);
 
+// ---- tokenizer.c ----
+
+// t->tokenizer, from --tokenizer; checks it, or the one that the ancestor leaves, against model and data.
+int training_read_tokenizer(struct training *t);
+
 // ---- state.c ----
 
 // Write the checkpoints of this moment as new generations, which all become current only once all are written.
