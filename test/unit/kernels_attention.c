@@ -224,6 +224,39 @@ static void check_extremes(struct device *d) {
     array_free(d, &qkv), array_free(d, &out), array_free(d, &lse);
 }
 
+// Keys that come later and are far ahead of all before them, by 2^12 and then by 2^24, change what was summed.
+static void check_late_leaders(struct device *d, int size) {
+    enum { LENGTH = 200 };
+    struct attention_shape a = {1, LENGTH, 1, 1, size, 0};
+    size_t n = (size_t)size, width = 3 * n, rows = LENGTH;
+    struct array qkv = array_random(d, rows * width, true, 0.1, 0), lse = array_poisoned(d, rows, false);
+    struct array dout = array_random(d, rows * n, true, 1.0, 0), dqkv = array_poisoned(d, rows * width, true);
+    struct array out = array_poisoned(d, rows * n, true);
+    const double steps[] = {0, 12, 24};
+    for (size_t row = 0; row < rows; row++) {
+        double leads = row == 70 || row == 90 ? steps[1] : row == 150 ? steps[2] : 0;
+        qkv.v[row * width] = 8;
+        qkv.v[row * width + n] = leads * log(2) * sqrt((double)size) / 8;
+    }
+    array_put(d, &qkv);
+    array_get(d, &qkv); // as rounded
+    double *values = copy_values(&qkv), *expected = malloc(rows * n * sizeof *expected),
+           *lse_expected = malloc(rows * sizeof *lse_expected), *dexpected = malloc(qkv.n * sizeof *dexpected);
+    struct reference r = {a, values, expected, lse_expected};
+    forward(&r);
+    d->k->attention_forward(d, out.p, lse.p, qkv.p, &a, 1);
+    array_get(d, &out);
+    array_get(d, &lse);
+    CHECK_NEAR(d, out.v, expected, out.n, "leaders behind others, D %d", size);
+    CHECK_NEAR(d, lse.v, lse_expected, lse.n, "log-sum-exp with leaders behind others, D %d", size);
+    d->k->attention_backward(d, dqkv.p, dout.p, out.p, qkv.p, lse.p, &a, 1);
+    array_get(d, &dqkv);
+    backward(&r, dout.v, dexpected);
+    CHECK_NEAR(d, dqkv.v, dexpected, dqkv.n, "backward with leaders behind others, D %d", size);
+    free(values), free(expected), free(lse_expected), free(dexpected);
+    array_free(d, &qkv), array_free(d, &lse), array_free(d, &dout), array_free(d, &dqkv), array_free(d, &out);
+}
+
 static void suite(struct device *d) {
     static const int lengths[] = {1, 5, 17, 33, 130};
     static const struct attention_shape others[] = {
@@ -231,6 +264,7 @@ static void suite(struct device *d) {
         {16, 200, 16, 16, 8, 10000},  // one block has several tiles of keys
         {16, 150, 8, 8, 64, 10000},   // the same, of larger heads
         {1, 300, 2, 1, 64, 10000},    // grouped; blocks share the tiles of a head
+        {1, 530, 1, 1, 64, 10000},    // and one of them has three
         {1, 20, 2, 2, 24, 0},         // no rotary positions
         {1, 200, 6, 2, 40, 10000},    // grouped; a head that fills up a larger one, and ends amid 16 bytes
         {2, 150, 4, 2, 96, 10000},    // grouped
@@ -250,6 +284,8 @@ static void suite(struct device *d) {
     check_rotary(d, (struct attention_shape){1, 3, 2, 2, 64, 10000}); // shorter than a table that was kept
     check_rotary(d, (struct attention_shape){1, 2000, 2, 1, 8, 100});
     check_extremes(d);
+    for (int size = 8; size <= 128; size *= 2)
+        check_late_leaders(d, size);
 }
 
 int main(void) {
