@@ -21,7 +21,7 @@
 //   message at exit) never freed; a stack that overflows (SIGSEGV);
 // - products of a warpgroup without a fence in front or a wait behind, from what is no tile or not in shared
 // memory,
-//   or from what threads have copied there and not made known. (What they stored there nobody tells.)
+//   from what threads have copied there, or stored for them, and not made known; warps of one that part ways.
 // Fresh device memory and each block's shared memory are full of 0xff (NaN). Under AddressSanitizer every access
 // behind an array is found.
 //

@@ -68,6 +68,7 @@ struct emulate_wgmma {
 enum { EMULATE_FENCE = -1, EMULATE_COMMIT = -2 }; // or a wait for all groups but so many
 void emulate_wgmma_order(const char *name, int latest, emulate_place place); // fence, commit, wait
 void emulate_shared_to_products();
+void emulate_stored_for_products(int place);
 
 template <bool TRANSPOSED>
 static inline void wgmma_64x64x16(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add,
@@ -95,6 +96,10 @@ static inline void hold(float (&c)[8][4]) {
 }
 static inline void shared_to_products() {
     emulate_shared_to_products();
+}
+static inline void store_for_products(int place, uint32_t word) {
+    memcpy(shared_memory + place, &word, 4);
+    emulate_stored_for_products(place);
 }
 
 // ---- asynchronous copies ----

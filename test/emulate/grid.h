@@ -24,6 +24,8 @@ bool emulate_copy_at_once();
 void emulate_copied(bool copied);
 int emulate_copier_not_seen();
 
+int emulate_thread_now(); // the one that runs
+
 // The warp whose instruction runs. What warps have under way, at a block's beginning and end.
 int emulate_warp_now();
 void emulate_products_begin();

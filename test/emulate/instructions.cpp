@@ -96,6 +96,7 @@ static struct {
     int groups, waited; // closed so far; of these, waited for
     bool fenced;        // since the last group was closed
     emulate_place last; // product
+    uint64_t trace;     // of all of it, in order: the same for the four warps of a warpgroup
 } warpgroups[32];       // by warp
 
 // Where shared memory has element (i, k) of a described operand: i along rows of A or columns of B, k along the
@@ -107,6 +108,11 @@ static size_t place_of(uint64_t tile, bool transposed, int i, int k) {
                            : start + (size_t)(i / 8) * stride + (size_t)(i % 8 * 128 + k * 2);
     return at ^ (at >> 7 & 7) << 4;
 }
+
+// By words of shared memory: the thread, plus 1, that has stored there for products and not called
+// shared_to_products() since; and the same by threads.
+static short stored_by[EMULATE_SHARED_MOST / 4];
+static std::vector<int> stored[1024];
 
 static float element_of(const emulate_wgmma *p, uint64_t tile, bool transposed, int i, int k) {
     size_t at = place_of(tile, transposed, i, k);
@@ -142,13 +148,25 @@ static void carry_out(const product_under_way &p, int warp) {
         }
 }
 
-static void check_tile(const emulate_wgmma *p, uint64_t tile, bool transposed) {
+static void trace(int warp, uint64_t what) {
+    warpgroups[warp].trace = (warpgroups[warp].trace ^ what) * 1099511628211u;
+}
+
+// `rows`: from `first` on, of A or columns of B
+static void check_tile(const emulate_wgmma *p, uint64_t tile, bool transposed, int first, int rows) {
     size_t start = (tile & 0x3fff) << 4;
     if (tile >> 62 != 1 || (tile >> 49 & 7) != 0)
         emulate_stop(p->place, "wgmma: descriptor %#llx is not one of 128-byte swizzling",
                      (unsigned long long)tile);
     if (start % 1024 != 0 && (transposed || start % 1024 >= 128 || start % 32 != 0))
         emulate_stop(p->place, "wgmma: byte %zu of shared memory is within a block of 1024", start);
+    for (int i = first; i < first + rows; i++)
+        for (int k = 0; k < 16; k++) {
+            size_t at = place_of(tile, transposed, i, k);
+            if (at + 2 <= emulate_shared_bytes() && stored_by[at / 4])
+                emulate_stop(p->place, "wgmma: thread %d has stored at byte %zu without shared_to_products()",
+                             stored_by[at / 4] - 1, at);
+        }
 }
 
 static void carry_out_groups_below(int group, int warp) {
@@ -173,8 +191,11 @@ void emulate_wgmma::all(void *const operands[32]) {
         emulate_stop(p.lane[0].place, "wgmma: thread %d has copied to shared memory without shared_to_products()",
                      late);
     if (!p.lane[0].a)
-        check_tile(&p.lane[0], p.lane[0].a_tile, p.lane[0].a_transposed);
-    check_tile(&p.lane[0], p.lane[0].b_tile, p.lane[0].b_transposed);
+        check_tile(&p.lane[0], p.lane[0].a_tile, p.lane[0].a_transposed, warp % 4 * 16, 16);
+    check_tile(&p.lane[0], p.lane[0].b_tile, p.lane[0].b_transposed, 0, 64);
+    trace(warp, (uint64_t)p.lane[0].place.line() << 8 | 1);
+    trace(warp, p.lane[0].a ? 0 : p.lane[0].a_tile);
+    trace(warp, p.lane[0].b_tile);
     own.products.push_back(p);
     own.last = p.lane[0].place;
     if (emulate_copy_at_once())
@@ -186,6 +207,7 @@ struct wgmma_order {
     static void all(void *const operands[32]) {
         int warp = emulate_warp_now(), latest = ((const wgmma_order *)operands[0])->latest;
         auto &own = warpgroups[warp];
+        trace(warp, (uint64_t)(latest + 3) << 8 | 2);
         if (latest == EMULATE_FENCE)
             own.fenced = true;
         else if (latest == EMULATE_COMMIT)
@@ -201,17 +223,28 @@ void emulate_wgmma_order(const char *name, int latest, emulate_place place) {
 }
 
 void emulate_products_begin() {
+    for (auto &words : stored) {
+        for (int word : words)
+            stored_by[word] = 0;
+        words.clear();
+    }
     for (auto &own : warpgroups) {
         own.products.clear();
         own.groups = own.waited = 0;
+        own.trace = 0;
         own.fenced = false;
     }
 }
 
 void emulate_products_end() {
-    for (auto &own : warpgroups)
+    for (int warp = 0; warp < 32; warp++) {
+        const auto &own = warpgroups[warp];
         if (!own.products.empty() || own.waited < own.groups)
             emulate_stop(own.last, "wgmma: the block ends, and no wgmma_wait() came behind it");
+        if (own.trace != warpgroups[warp / 4 * 4].trace)
+            emulate_stop(own.last, "wgmma: warps %d and %d of one warpgroup did not do the same", warp / 4 * 4,
+                         warp);
+    }
 }
 
 // ---- asynchronous copies ----
@@ -263,4 +296,13 @@ void emulate_copy_wait(int latest) {
 
 void emulate_shared_to_products() {
     emulate_copied(false);
+    for (int word : stored[emulate_thread_now()])
+        if (stored_by[word] == emulate_thread_now() + 1)
+            stored_by[word] = 0;
+    stored[emulate_thread_now()].clear();
+}
+
+void emulate_stored_for_products(int place) {
+    stored_by[place / 4] = (short)(emulate_thread_now() + 1);
+    stored[emulate_thread_now()].push_back(place / 4);
 }

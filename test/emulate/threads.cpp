@@ -378,6 +378,10 @@ int emulate_copier_not_seen() {
     return -1;
 }
 
+int emulate_thread_now() {
+    return (int)(grid.current - grid.fibers);
+}
+
 int emulate_warp_now() {
     return grid.together;
 }

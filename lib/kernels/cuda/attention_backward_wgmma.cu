@@ -116,8 +116,9 @@ __device__ __forceinline__ void make_dscores(uint32_t (&dscores)[4][4], const fl
     for (int n = 0; n < 8; n++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            *(uint32_t *)(shared_memory + plan::DSCORES + plan::dscores_layout::at(row + half * 8, part * 8 + n) +
-                          (lane & 3) * 4) = dscores[n / 2][n % 2 * 2 + half];
+            store_for_products(plan::DSCORES + plan::dscores_layout::at(row + half * 8, part * 8 + n) +
+                                   (lane & 3) * 4,
+                               dscores[n / 2][n % 2 * 2 + half]);
 }
 
 // The keys behind a query have no part; on the diagonal of 64 keys and as many queries.

@@ -137,6 +137,10 @@ __device__ __forceinline__ void hold(float (&c)[8][4]) {
 __device__ __forceinline__ void shared_to_products() {
     WGMMA_ASM("fence.proxy.async.shared::cta;" ::: "memory");
 }
+// A word at this byte of shared memory, for products.
+__device__ __forceinline__ void store_for_products(int place, uint32_t word) {
+    *(uint32_t *)(shared_memory + place) = word;
+}
 
 // threadIdx.x, read anew at each call: what is computed from it takes no register in between.
 __device__ __forceinline__ int thread_anew() {

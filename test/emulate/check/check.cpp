@@ -536,6 +536,15 @@ static void product_of_copies(int *out) {
     __syncthreads();
     one_product(out, 0, true, true);
 }
+static void product_of_stores(int *out) {
+    store_for_products((int)threadIdx.x * 4, 0);
+    __syncthreads();
+    one_product(out, 0, true, true);
+}
+static void product_of_some(int *out) {
+    if (threadIdx.x / 32 != 1)
+        one_product(out, 0, true, true);
+}
 static void beyond_device(int *out) {
     out[64 + threadIdx.x] = 0;
 }
@@ -581,6 +590,8 @@ int main() {
         {"a product within a block of rows", product_aside, "byte 32 of shared memory is within a block", 2048},
         {"a product beyond shared memory", product_beyond, "byte 2048 of 2048 bytes of shared memory", 2048},
         {"a product of copies not made known", product_of_copies, "has copied to shared memory without", 2048},
+        {"a product of stores not made known", product_of_stores, "without shared_to_products()", 2048},
+        {"a product of three warps", product_of_some, "warps 0 and 1 of one warpgroup did not do the same", 2048},
         {"beyond device memory", beyond_device, "byte 256 of a block of 256 bytes of device memory was written"},
     };
     good("mma and ldmatrix", check_mma);
