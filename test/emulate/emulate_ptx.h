@@ -82,6 +82,8 @@ static inline void wgmma_64x64x16(float (&c)[8][4], uint64_t a, uint64_t b, bool
     emulate_wgmma operands = {c[0], NULL, a, b, A_TRANSPOSED, B_TRANSPOSED, add, place};
     emulate_warp(emulate_wgmma::all, &operands, "wgmma_64x64x16", place);
 }
+static inline void wgmma_missing() {
+}
 static inline void wgmma_fence(emulate_place place = emulate_place::current()) {
     emulate_wgmma_order("wgmma_fence", EMULATE_FENCE, place);
 }

@@ -260,6 +260,8 @@ __global__ void __launch_bounds__(plan::THREADS, 1) backward_wgmma(backward_arra
             __syncthreads(); // the queries' place is free
             write_keys<plan>(a, z, sequence, key, kv, dk, dv);
         }
+    } else {
+        wgmma_missing();
     }
 }
 

@@ -55,7 +55,7 @@ template <typename plan> __device__ __forceinline__ void finish_sums(own_queries
     hold_all(own.r.sum);
 }
 
-// Weigh a tile's scores while the sums of the tile before run, then take the weights' place.
+// Weigh a tile's scores beside the sums of the tile before, then take the weights' place.
 template <typename plan>
 __device__ __forceinline__ void weigh_tile(own_queries<plan> &own, float (&s)[1][8][4], bool diagonal,
                                            float scale) {
@@ -80,6 +80,8 @@ __device__ __forceinline__ void weigh_tile(own_queries<plan> &own, float (&s)[1]
             s[0][n][e] = exp2_fast(fmaf(s[0][n][e], scale, -own.r.reference[0][e / 2]));
             own.r.weight[0][e / 2] += s[0][n][e];
         }
+    // ptxas 13.0 puts this wait in front of most exponentials, behind the maxima. In both branches of `moved` it
+    // would stay here, but the warps of a warpgroup have to wait together.
     finish_sums(own);
     if (moved)
         rescale(own.r, factor);
@@ -189,6 +191,8 @@ __global__ void __launch_bounds__(WGMMA_THREADS, plan::BLOCKS)
         if (row < z.length)
             write_out(out + (((int64_t)sequence * z.length + row) * z.heads + head) * z.size,
                       lse ? lse + (int64_t)index * z.length + row : NULL, own, z.length - row, queries, z);
+    } else {
+        wgmma_missing();
     }
 }
 

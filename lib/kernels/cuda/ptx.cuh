@@ -89,7 +89,7 @@ template <int N> __device__ __forceinline__ void copy_async_wait() {
 // the N latest groups under way, neither A's registers nor C may be touched, nor the shared memory written.
 // hold(c), behind the wait, tells the compiler that c has changed. All four warps do all of this together.
 #if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define WGMMA_ASM(...) asm volatile("trap;") // no kernel with it is launched there
+#define WGMMA_ASM(...) asm volatile("trap;") // only what is compiled for sm_90a has it
 constexpr bool wgmma_here = false;
 #else
 #define WGMMA_ASM(...) asm volatile(__VA_ARGS__)
@@ -121,6 +121,10 @@ __device__ __forceinline__ void wgmma_64x64x16(float (&c)[8][4], uint64_t a, uin
     WGMMA_ASM("{ .reg .pred p; setp.ne.b32 p, %34, 0; " WGMMA_64x64x16 "%32, %33, p, 1, 1, %35, %36; }"
               : WGMMA_SUMS(c)
               : "l"(a), "l"(b), "r"((int)add), "n"((int)A_TRANSPOSED), "n"((int)B_TRANSPOSED));
+}
+// In the place of a kernel, where wgmma_here is false: an error of the launch, not results that nobody wrote.
+__device__ __forceinline__ void wgmma_missing() {
+    asm volatile("trap;");
 }
 __device__ __forceinline__ void wgmma_fence() {
     WGMMA_ASM("wgmma.fence.sync.aligned;" ::: "memory");
