@@ -47,7 +47,7 @@ setup() {
         TACIT_TUNE=$way.table TACIT_ATTENTION=$way train $run -o said.$way a.tok
         same_weights by.$way said.$way
     done
-    ! same_weights by.mma by.wgmma
+    if same_weights by.mma by.wgmma; then false; fi
     TACIT_TUNE=wgmma.table TACIT_ATTENTION=mma train $run -o other a.tok # what is said counts before the table
     same_weights other by.mma
     awk -F '\t' -v OFS='\t' '$3 ~ /^attention/ { $4 = "fast" } 1' table > damaged
