@@ -323,6 +323,10 @@ static bool choose_attention(struct cuda *s, const char *call, attention_work mm
     snprintf(c->call, sizeof c->call, "%s", call);
     c->microseconds = c->mma_microseconds = microseconds_of(s, mma, context);
     float other = microseconds_of(s, wgmma, context);
+    if (s->failure != 0) { // no time was taken
+        free(c);
+        return false;
+    }
     c->wgmma = other < worth * c->mma_microseconds;
     if (c->wgmma)
         c->microseconds = other;
